@@ -1,0 +1,1 @@
+"""The clients under test: manifests, toolchains, builds, long-lived processes."""

@@ -1,0 +1,246 @@
+"""Runs a plan: every call asked, every reply judged against the journal, every verdict accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scoring_conformance.cases.model import Case
+from scoring_conformance.clients.manifest import Manifest
+from scoring_conformance.engine.client import ClientFailure, RunningClient
+from scoring_conformance.engine.journals import JournalReader
+from scoring_conformance.engine.judge import judge
+from scoring_conformance.engine.plan import Planned, control, plan
+from scoring_conformance.engine.verdicts import Check, Verdict, VerdictName
+from scoring_conformance.mock.admin import Mock
+from scoring_conformance.problems import HarnessFault
+
+DEFAULT_DEADLINE = 30.0
+"""Seconds for one reply: a limit for hangs, far above what any call takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client to run, or the reason why it cannot."""
+
+    manifest: Manifest
+    not_run: str | None = None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class _Issued:
+    planned: Planned
+    service: dict[str, Any] | None
+    message_id: str = ""
+    seen: int = 0
+
+
+class Run:
+    """One run of the selected cases with the selected clients."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        clients: Sequence[Client],
+        mock: Mock,
+        seed: str,
+        *,
+        deadline: float = DEFAULT_DEADLINE,
+        on_verdict: Callable[[Verdict], None] = lambda _: None,
+    ) -> None:
+        """Nothing happens before ``execute``.
+
+        Args:
+            cases: what is asked.
+            clients: who is asked.
+            mock: the service.
+            seed: decides every name, key, row and number.
+            deadline: seconds that a client may take for one reply before it is killed.
+            on_verdict: told of every verdict as it falls; a later one for the same client and case replaces it.
+        """
+        self.cases = cases
+        self.clients = clients
+        self.hellos: dict[str, Mapping[str, str]] = {}
+        """What each client said of itself."""
+        self.verdicts: dict[tuple[str, str], Verdict] = {}
+        self._mock = mock
+        self._seed = seed
+        self._deadline = deadline
+        self._on_verdict = on_verdict
+        self._reader = JournalReader(mock)
+        self._refused = _RefusedPort()
+        self._secrets: dict[str, str] = {}
+
+    async def execute(self) -> None:
+        """Ask everything and judge it.
+
+        Raises:
+            HarnessFault: the mock failed, or a verdict is missing: the run is void.
+        """
+        running = [c for c in self.clients if c.not_run is None and c.error is None]
+        for client in self.clients:
+            for case in self.cases if client not in running else ():
+                if client.not_run is not None:
+                    verdict = Verdict(client.manifest.name, case.id, "not run", case.severity, client.not_run)
+                else:
+                    verdict = Verdict(client.manifest.name, case.id, "error", case.severity, client.error or "")
+                self._record(verdict)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for client in running:
+                    group.create_task(self._client(client.manifest))
+        except* HarnessFault as faults:
+            raise faults.exceptions[0] from None
+        finally:
+            self._refused.close()
+        missing = {(c.manifest.name, case.id) for c in self.clients for case in self.cases} - set(self.verdicts)
+        if missing:
+            raise HarnessFault(f"{len(missing)} verdicts are missing, such as {min(missing)}")
+
+    async def _client(self, manifest: Manifest) -> None:
+        planned = plan(self.cases, [manifest.name], self._seed)
+        first = control(manifest.name, self._seed)
+        for each in planned:
+            self._secrets |= {secret: f"<{what}>" for what, secret in each.secrets.items()}
+        services = await self._deploy([first, *planned])
+        client = RunningClient(manifest, self._deadline)
+        issued = [_Issued(p, services.get(_name(p))) for p in planned]
+        try:
+            try:
+                hello = await client.start()
+                self.hellos[manifest.name] = hello.client
+                failed_control = await self._control(client, _Issued(first, services[_name(first)]))
+            except ClientFailure as failure:
+                for one in issued:
+                    self._record(self._error(one.planned, str(failure)))
+                return
+            async with asyncio.TaskGroup() as group:
+                for one in issued:
+                    group.create_task(self._case(client, hello.capabilities, one, failed_control))
+        finally:
+            await client.close()
+            await self._aftermath(client, issued)
+            await asyncio.to_thread(self._mock.drop, list(services))
+
+    async def _deploy(self, planned: Sequence[Planned]) -> dict[str, dict[str, Any]]:
+        specs = [p.service for p in planned if p.service is not None]
+        made = await asyncio.to_thread(self._mock.create, specs)
+        return {service["name"]: service for service in made}
+
+    async def _control(self, client: RunningClient, one: _Issued) -> str | None:
+        """Why the positive control failed; None when it held."""
+        verdict = await self._judged(client, one)
+        if verdict.verdict == "pass":
+            return None
+        said = verdict.reason or "; ".join(
+            f"{c.place}: expected {c.expected}, got {c.actual}" for c in verdict.findings[:2]
+        )
+        return f"the positive control (three rows scored without authentication) failed: {said}"
+
+    async def _case(
+        self, client: RunningClient, capabilities: frozenset[str], one: _Issued, failed_control: str | None
+    ) -> None:
+        case = one.planned.case
+        lacking = sorted(set(case.requires) - capabilities)
+        if lacking:
+            self._record(
+                Verdict(
+                    one.planned.client,
+                    case.id,
+                    "unsupported",
+                    case.severity,
+                    f"the client lacks {', '.join(lacking)}",
+                )
+            )
+        elif case.negative and failed_control is not None:
+            self._record(self._error(one.planned, failed_control))
+        else:
+            self._record(await self._judged(client, one))
+
+    async def _judged(self, client: RunningClient, one: _Issued) -> Verdict:
+        planned, case = one.planned, one.planned.case
+        uri = one.service["uris"]["http"]["scoring"] if one.service is not None else self._refused.uri
+        started = time.monotonic()
+        try:
+            one.message_id, reply = await client.score(planned, uri)
+        except ClientFailure as failure:
+            return self._error(planned, str(failure))
+        if "unsupported" in reply:
+            return Verdict(
+                planned.client,
+                case.id,
+                "unsupported",
+                case.severity,
+                f"the adapter answers unsupported: {reply['unsupported']}",
+            )
+        seconds = time.monotonic() - started
+        requests = await self._reader.read(one.service["name"]) if one.service is not None else []
+        one.seen = len(requests)
+        checks = judge(planned, one.service, reply, requests)
+        return self._verdict(client.manifest, planned, checks, seconds)
+
+    async def _aftermath(self, client: RunningClient, issued: Sequence[_Issued]) -> None:
+        """What only shows when everything is over: second replies, late requests, credentials on standard error."""
+        judged = [one for one in issued if one.message_id]
+        names = [one.service["name"] for one in judged if one.service is not None]
+        journals = await asyncio.to_thread(self._mock.journals, names)
+        for one in judged:
+            found = self.verdicts[one.planned.client, one.planned.case.id]
+            if one.message_id in client.spoiled:
+                self._record(self._error(one.planned, client.spoiled[one.message_id]))
+                continue
+            late = len(journals[one.service["name"]]["requests"]) - one.seen if one.service is not None else 0
+            leaked = any(secret in client.stderr for secret in one.planned.secrets.values())
+            more = [Check("/requests/late", False, "no request after the reply", f"{late} more")] if late else []
+            more += [Check("/secret/stderr", False, "no credential on standard error", "it is there")] if leaked else []
+            if more and found.verdict in ("pass", "warn", "fail"):
+                self._record(self._verdict(client.manifest, one.planned, found.checks + more, found.seconds))
+        if client.violations:
+            # A client that answers questions nobody asked could have answered the others by luck.
+            for one in issued:
+                if self.verdicts.get((one.planned.client, one.planned.case.id)) is not None:
+                    self._record(self._error(one.planned, client.violations[0]))
+
+    def _verdict(self, manifest: Manifest, planned: Planned, checks: list[Check], seconds: float) -> Verdict:
+        case = planned.case
+        held = bool(checks) and all(check.held for check in checks)
+        name: VerdictName = "pass" if held else "fail" if case.severity == "must" or manifest.reference else "warn"
+        shown = [Check(c.place, c.held, self._hide(c.expected), self._hide(c.actual)) for c in checks]
+        return Verdict(planned.client, case.id, name, case.severity, "", shown, seconds)
+
+    def _error(self, planned: Planned, reason: str) -> Verdict:
+        return Verdict(planned.client, planned.case.id, "error", planned.case.severity, str(self._hide(reason)))
+
+    def _hide(self, value: Any) -> Any:
+        """Planted credentials shown by their names."""
+        if isinstance(value, str):
+            for secret, name in self._secrets.items():
+                if secret in value:
+                    value = value.replace(secret, name)
+            return value
+        return [self._hide(v) for v in value] if isinstance(value, list) else value
+
+    def _record(self, verdict: Verdict) -> None:
+        self.verdicts[verdict.client, verdict.case] = verdict
+        self._on_verdict(verdict)
+
+
+class _RefusedPort:
+    """A port of this machine at which nobody listens: bound, so that nobody else gets it, and never listened on."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api/v1/service/nobody/score"
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _name(planned: Planned) -> str:
+    return planned.service["name"] if planned.service is not None else ""
