@@ -53,13 +53,14 @@ class Request:
 
 @dataclass(slots=True, frozen=True)
 class Fault:
-    """One thing that goes wrong while a reply is sent; the kinds and their members are in ADMIN.md."""
+    """One thing that goes wrong while a reply is sent; `replies.py` reads the kinds, `wire/faults.py` plays them."""
 
     kind: str
+    place: Literal["start", "headers", "body"] = "start"
     at: int = 0
     size: int = 0
     seconds: float = 0.0
-    value: str = ""
+    value: bytes = b""
 
 
 @dataclass(slots=True)

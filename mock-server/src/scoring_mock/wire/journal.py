@@ -1,0 +1,285 @@
+"""What arrived and what was answered, in raw bytes, bounded by count and by size."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections import deque
+from dataclasses import dataclass
+from typing import IO, Any
+
+from scoring_mock.wire.parser import Framing
+
+MAX_ENTRIES = 1000
+MAX_BYTES = 16 * 1024 * 1024
+MAX_TOTAL_BYTES = 256 * 1024 * 1024
+_ENTRY_OVERHEAD = 500  # roughly what Python needs for an entry beside its bytes
+
+
+@dataclass(slots=True, eq=False)
+class ConnectionRecord:
+    """The life of one connection. Times are seconds on the server's monotonic clock."""
+
+    id: int
+    listener: str
+    opened: float
+    peer_closed: float | None = None
+    peer_reset: bool = False
+    closed: float | None = None
+    tls: str | None = None
+    fault: str | None = None
+    requests: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as ADMIN.md shows it."""
+        return {
+            "connection": self.id,
+            "listener": self.listener,
+            "opened": self.opened,
+            "peer_closed": self.peer_closed,
+            "peer_reset": self.peer_reset,
+            "closed": self.closed,
+            "tls": self.tls,
+            "fault": self.fault,
+            "requests": self.requests,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One request and its answer."""
+
+    seq: int
+    connection: ConnectionRecord
+    arrived: float
+    request_line: bytes
+    header_lines: list[bytes]
+    framing: Framing
+    body: bytes = b""
+    body_dropped: int = 0
+    body_complete: bool = False
+    status: int | None = None
+    source: str | None = None
+    answered: float | None = None
+    unexpected: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as ADMIN.md shows it."""
+        connection = self.connection
+        answered = None
+        if self.answered is not None:
+            answered = {"status": self.status, "source": self.source, "at": self.answered}
+        return {
+            "seq": self.seq,
+            "connection": connection.id,
+            "listener": connection.listener,
+            "tls": connection.tls,
+            "arrived": self.arrived,
+            "request_line": self.request_line.decode("latin-1"),
+            "header_lines": [line.decode("latin-1") for line in self.header_lines],
+            "body": b64encode(self.body).decode("ascii"),
+            "body_dropped": self.body_dropped,
+            "body_complete": self.body_complete,
+            "framing": self.framing,
+            "answered": answered,
+            "unexpected": self.unexpected,
+            "peer_closed": connection.peer_closed,
+        }
+
+
+class Budget:
+    """The bytes that all journals of a server may hold together."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int = MAX_TOTAL_BYTES) -> None:
+        """Allow `limit` bytes."""
+        self.limit = limit
+        self.used = 0
+
+
+class Journal:
+    """The requests of one service, the newest ones when they do not all fit."""
+
+    __slots__ = (
+        "_budget",
+        "_bytes",
+        "_connections",
+        "_dropped_bytes",
+        "_dropped_connections",
+        "_dropped_requests",
+        "_entries",
+        "_max_bytes",
+        "_max_entries",
+        "_next",
+        "_sink",
+        "name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        budget: Budget,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        sink: IO[str] | None = None,
+    ) -> None:
+        """Keep at most `max_entries` requests and about `max_bytes` bytes; write what leaves to `sink`, if any."""
+        self.name = name
+        self._budget = budget
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._sink = sink
+        self._entries: deque[Entry] = deque()
+        self._connections: deque[ConnectionRecord] = deque()
+        self._bytes = 0
+        self._next = 0
+        self._dropped_requests = 0
+        self._dropped_bytes = 0
+        self._dropped_connections = 0
+
+    def add_connection(self, record: ConnectionRecord) -> None:
+        """Record a connection to a listener that belongs to this service."""
+        if len(self._connections) >= self._max_entries:
+            self._connections.popleft()
+            self._dropped_connections += 1
+        self._connections.append(record)
+
+    def begin(
+        self,
+        connection: ConnectionRecord,
+        arrived: float,
+        request_line: bytes,
+        header_lines: list[bytes],
+        framing: Framing,
+    ) -> Entry:
+        """Record a request whose head has arrived."""
+        entry = Entry(self._next, connection, arrived, request_line, header_lines, framing)
+        self._next += 1
+        connection.requests += 1
+        self._entries.append(entry)
+        size = _ENTRY_OVERHEAD + len(request_line)
+        for line in header_lines:
+            size += len(line) + 35
+        self._bytes += size
+        self._budget.used += size
+        if len(self._entries) > self._max_entries or self._over_budget():
+            self._shrink()
+        return entry
+
+    def set_body(self, entry: Entry, body: bytes, *, complete: bool) -> None:
+        """Record the body of a request, or as much of it as has come."""
+        entry.body_complete = complete
+        if not body:
+            return
+        room = self._max_bytes
+        if len(body) > room:
+            entry.body_dropped = len(body) - room
+            self._dropped_bytes += entry.body_dropped
+            body = body[:room]
+        entry.body = body
+        self._bytes += len(body)
+        self._budget.used += len(body)
+        if self._over_budget():
+            self._shrink()
+
+    def _over_budget(self) -> bool:
+        return self._bytes > self._max_bytes or self._budget.used > self._budget.limit
+
+    def _shrink(self) -> None:
+        """Drop the oldest requests until the rest fits; the newest always stays, without its body if need be."""
+        entries = self._entries
+        while len(entries) > 1 and (len(entries) > self._max_entries or self._over_budget()):
+            oldest = entries.popleft()
+            size = self._size(oldest)
+            self._bytes -= size
+            self._budget.used -= size
+            self._dropped_requests += 1
+            self._dropped_bytes += len(oldest.body)
+            if self._sink is not None:
+                self._write(oldest)
+        if self._over_budget() and entries:
+            newest = entries[-1]
+            kept = len(newest.body)
+            newest.body = b""
+            newest.body_dropped += kept
+            self._dropped_bytes += kept
+            self._bytes -= kept
+            self._budget.used -= kept
+
+    @staticmethod
+    def _size(entry: Entry) -> int:
+        size = _ENTRY_OVERHEAD + len(entry.request_line) + len(entry.body)
+        for line in entry.header_lines:
+            size += len(line) + 35
+        return size
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the journal as ADMIN.md shows it."""
+        return {
+            "requests": [entry.to_json() for entry in self._entries],
+            "connections": [record.to_json() for record in self._connections],
+            "dropped": {
+                "requests": self._dropped_requests,
+                "bytes": self._dropped_bytes,
+                "connections": self._dropped_connections,
+            },
+        }
+
+    def _write(self, entry: Entry) -> None:
+        assert self._sink is not None
+        json.dump({"service": self.name, **entry.to_json()}, self._sink)
+        self._sink.write("\n")
+
+    def forget(self) -> None:
+        """Give the bytes back to the budget, and write what is left to the sink."""
+        if self._sink is not None:
+            for entry in self._entries:
+                self._write(entry)
+        self._entries.clear()
+        self._connections.clear()
+        self._budget.used -= self._bytes
+        self._bytes = 0
+
+
+class Journals:
+    """The journals of a server by the name of the service; `UNROUTED` holds the requests that no service got."""
+
+    UNROUTED = "*"
+
+    def __init__(
+        self,
+        *,
+        max_entries: int = MAX_ENTRIES,
+        max_bytes: int = MAX_BYTES,
+        max_total_bytes: int = MAX_TOTAL_BYTES,
+        sink: IO[str] | None = None,
+    ) -> None:
+        """Bound each journal and their sum; `sink` gets, one JSON object a line, all that was journaled."""
+        self._budget = Budget(max_total_bytes)
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._sink = sink
+        self._journals: dict[str, Journal] = {}
+        self.unrouted = self.of(self.UNROUTED)
+
+    def of(self, name: str) -> Journal:
+        """Return the journal of a service, made on first use."""
+        journal = self._journals.get(name)
+        if journal is None:
+            journal = Journal(name, self._budget, self._max_entries, self._max_bytes, self._sink)
+            self._journals[name] = journal
+        return journal
+
+    def drop(self, name: str) -> None:
+        """Forget the journal of a service."""
+        journal = self._journals.pop(name, None)
+        if journal is not None:
+            journal.forget()
+
+    def close(self) -> None:
+        """Write what is left to the sink."""
+        for journal in self._journals.values():
+            journal.forget()
+        if self._sink is not None:
+            self._sink.flush()

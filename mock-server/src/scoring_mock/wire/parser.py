@@ -1,0 +1,374 @@
+"""A strict HTTP/1.1 request parser without I/O.
+
+It accepts and refuses what gunicorn (the HTTP server of the genuine inference server) accepts and refuses, with
+the same words (W33 and the texts of gunicorn 27). Where two readings of a request are possible (two lengths, a
+length and chunks, folded lines, bare line feeds) it refuses, so that no request can be smuggled inside another.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Framing = Literal["none", "content-length", "chunked"]
+
+MAX_REQUEST_LINE: Final = 4094
+MAX_FIELDS: Final = 100
+MAX_FIELD_SIZE: Final = 8190
+MAX_HEAD: Final = MAX_FIELDS * (MAX_FIELD_SIZE + 2) + 4
+
+_TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_NAME: Final = re.compile(_TOKEN)
+_METHOD: Final = re.compile(r"[!$%&'*+\-.^_`|~0-9A-Z]{3,20}")
+_BAD_TARGET: Final = re.compile(r"[^\x21-\x7e]")
+_VERSION: Final = re.compile(r"HTTP/(\d)\.(\d)")
+_HEX: Final = re.compile(rb"[0-9a-fA-F]+")
+_CHUNK_EXTENSION: Final = re.compile(
+    rb"(?:[ \t]*;[ \t]*"
+    + _TOKEN
+    + rb"(?:[ \t]*=[ \t]*(?:"
+    + _TOKEN
+    + rb'|"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"))?)*'
+)
+_FORBIDDEN_TRAILERS: Final = frozenset(
+    ("host", "content-length", "transfer-encoding", "trailer", "authorization", "te")
+)
+
+# What a header line means for the parser itself; 0 is "nothing".
+_HOST, _CONTENT_TYPE, _CONTENT_LENGTH, _TRANSFER_ENCODING, _EXPECT, _CONNECTION = range(1, 7)
+_SPECIAL: Final = {
+    "host": _HOST,
+    "content-type": _CONTENT_TYPE,
+    "content-length": _CONTENT_LENGTH,
+    "transfer-encoding": _TRANSFER_ENCODING,
+    "expect": _EXPECT,
+    "connection": _CONNECTION,
+}
+
+# Clients repeat most of their lines in every request: parse each spelling once. Bounded, and short lines only.
+_LINES: Final[dict[bytes, tuple[tuple[str, str], int]]] = {}
+_MAX_CACHED_LINES: Final = 4096
+_MAX_CACHED_LINE: Final = 256
+
+
+class ParseError(Exception):
+    """A request that is refused before any service sees it."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """Keep what the error page shows; `message` is plain text."""
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+def bad_request(message: str) -> ParseError:
+    """Return the error of a malformed request."""
+    return ParseError(400, "Bad Request", message)
+
+
+def too_large_headers(message: str) -> ParseError:
+    """Return the error of a header section beyond a limit."""
+    return ParseError(431, "Request Header Fields Too Large", f"Error parsing headers: '{message}'")
+
+
+def too_large_body() -> ParseError:
+    """Return the error of a body beyond the limit of this server."""
+    return ParseError(413, "Request Entity Too Large", "The request body is too large")
+
+
+@dataclass(slots=True)
+class Head:
+    """A parsed head: the request line, the fields, and how the body is framed."""
+
+    request_line: bytes
+    method: str
+    target: str
+    version: tuple[int, int]
+    header_lines: list[bytes]
+    headers: list[tuple[str, str]]
+    framing: Framing
+    content_length: int
+    expect_continue: bool
+    keep_alive: bool
+    end: int  # index of the first byte after the head
+
+
+def parse_head(data: bytes) -> Head | None:
+    """Parse the head at the start of `data`; None when it is not complete yet.
+
+    Raises ParseError for what is malformed or too large, also when that can be told from an incomplete head.
+    """
+    start = 2 if data.startswith(b"\r\n") else 0  # RFC 9112 2.2: one empty line before the request is ignored
+    end = data.find(b"\r\n\r\n", start)
+    if end < 0:
+        _check_incomplete(data, start)
+        return None
+    lines = data[start:end].split(b"\r\n")
+    request_line = lines[0]
+    del lines[0]
+    method, target, version = _parse_request_line(request_line)
+    if len(lines) > MAX_FIELDS:
+        raise too_large_headers("limit request headers fields")
+
+    headers: list[tuple[str, str]] = []
+    content_length: str | None = None
+    codings: list[str] | None = None
+    expect = host = content_type = False
+    connection: str | None = None
+    for line in lines:
+        field, special = _LINES.get(line) or _parse_field(line)
+        headers.append(field)
+        if special == 0:
+            continue
+        value = field[1]
+        if special == _HOST:
+            if host:
+                raise bad_request("Invalid HTTP Header: 'HOST'")
+            host = True
+        elif special == _CONTENT_TYPE:
+            if content_type:
+                raise bad_request("Invalid HTTP Header: 'CONTENT-TYPE'")
+            content_type = True
+        elif special == _CONTENT_LENGTH:
+            if content_length is not None:
+                raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+            content_length = value
+        elif special == _TRANSFER_ENCODING:
+            codings = [*(codings or ()), value]
+        elif special == _EXPECT:
+            if value.lower() != "100-continue":
+                raise ParseError(417, "Expectation Failed", f"Unable to comply with expectation: {value!r}")
+            expect = version >= (1, 1)
+        elif connection is None:
+            connection = value.lower()
+
+    framing: Framing = "none"
+    length = 0
+    if codings is not None:
+        _check_codings(codings, version)
+        if content_length is not None:
+            raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+        framing = "chunked"
+    elif content_length is not None:
+        # isdigit alone accepts other scripts' digits, int alone accepts signs, blanks and underscores.
+        if not (content_length.isascii() and content_length.isdigit() and len(content_length) <= 18):
+            raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+        framing = "content-length"
+        length = int(content_length)
+    if connection == "close":
+        keep_alive = False
+    elif connection == "keep-alive":
+        keep_alive = True
+    else:
+        keep_alive = version > (1, 0)
+    return Head(request_line, method, target, version, lines, headers, framing, length, expect, keep_alive, end + 4)
+
+
+def _check_incomplete(data: bytes, start: int) -> None:
+    line_end = data.find(b"\r\n", start)
+    first = data[start:] if line_end < 0 else data[start:line_end]
+    if b"\n" in first:
+        raise bad_request("Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''")
+    if len(first) - (2 if line_end < 0 else 0) > MAX_REQUEST_LINE:
+        raise _too_long_line(len(first))
+    if line_end >= 0:
+        _parse_request_line(first)
+        rest = data[line_end + 2 :]
+        if rest.count(b"\n") != rest.count(b"\r\n"):
+            raise bad_request("Invalid HTTP Header: 'bare LF as line terminator'")
+        if len(rest) > MAX_HEAD:
+            raise too_large_headers("max buffer headers")
+
+
+def _too_long_line(size: int) -> ParseError:
+    return ParseError(414, "URI Too Long", f"Request Line is too large ({size} > {MAX_REQUEST_LINE})")
+
+
+def _bad_line(line: bytes) -> ParseError:
+    return bad_request(f"Invalid Request Line 'Invalid HTTP request line: {line.decode('latin-1')!r}'")
+
+
+_REQUEST_LINES: Final[dict[bytes, tuple[str, str, tuple[int, int]]]] = {}
+
+
+def _parse_request_line(line: bytes) -> tuple[str, str, tuple[int, int]]:
+    known = _REQUEST_LINES.get(line)
+    if known is not None:
+        return known
+    if b"\n" in line:
+        raise bad_request("Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''")
+    if len(line) > MAX_REQUEST_LINE:
+        raise _too_long_line(len(line))
+    parts = line.decode("latin-1").split(" ", 2)
+    if len(parts) != 3:
+        raise _bad_line(line)
+    method, target, version_text = parts
+    if not _METHOD.fullmatch(method):
+        raise bad_request(f"Invalid Method 'Invalid HTTP method: {method!r}'")
+    if not target or _BAD_TARGET.search(target):
+        raise _bad_line(line)
+    if target == "*":
+        if method != "OPTIONS":
+            raise _bad_line(line)
+    elif method != "CONNECT" and not target.startswith("/") and "://" not in target:
+        raise _bad_line(line)
+    match = _VERSION.fullmatch(version_text)
+    if match is None:
+        raise bad_request(f"Invalid HTTP Version 'Invalid HTTP Version: {version_text!r}'")
+    version = (int(match[1]), int(match[2]))
+    if not (1, 0) <= version < (2, 0):
+        raise bad_request(f"Invalid HTTP Version 'Invalid HTTP Version: {version!r}'")
+    result = (method, target, version)
+    if len(line) <= _MAX_CACHED_LINE:
+        if len(_REQUEST_LINES) >= _MAX_CACHED_LINES:
+            _REQUEST_LINES.clear()
+        _REQUEST_LINES[line] = result
+    return result
+
+
+def _parse_field(line: bytes) -> tuple[tuple[str, str], int]:
+    if len(line) + 2 > MAX_FIELD_SIZE:
+        raise too_large_headers("limit request headers fields size")
+    match = _FIELD.fullmatch(line)
+    if match is None:
+        raise _bad_field(line)
+    name = match[1].decode("ascii").lower()
+    result = ((name, match[2].rstrip(b" \t").decode("latin-1")), _SPECIAL.get(name, 0))
+    if len(line) <= _MAX_CACHED_LINE:
+        if len(_LINES) >= _MAX_CACHED_LINES:
+            _LINES.clear()
+        _LINES[line] = result
+    return result
+
+
+def _bad_field(line: bytes) -> ParseError:
+    text = line.decode("latin-1")
+    if text[:1] in (" ", "\t"):
+        return bad_request("Obsolete line folding is unacceptable: " + repr(text.strip(" \t")))
+    if text.find(":") <= 0:
+        return bad_request(f"Invalid HTTP Header: {text!r}")
+    name = text.partition(":")[0]
+    if not _NAME.fullmatch(name.encode("latin-1")):
+        return bad_request(f"Invalid HTTP header name: {name!r}")
+    return bad_request(f"Invalid HTTP Header: {name.upper()!r}")
+
+
+def _check_codings(values: list[str], version: tuple[int, int]) -> None:
+    chunked = False
+    for value in values:
+        for coding in value.split(","):
+            name = coding.strip(" \t").lower()
+            if name not in ("chunked", "identity", "compress", "deflate", "gzip"):
+                raise ParseError(501, "Bad Request", f"Unsupported transfer coding: {value!r}")
+            if chunked:
+                raise bad_request("Invalid HTTP Header: 'TRANSFER-ENCODING'")
+            chunked = name == "chunked"
+    if not chunked or version < (1, 1):
+        raise bad_request("Invalid HTTP Header: 'TRANSFER-ENCODING'")
+
+
+class ChunkedBody:
+    """Takes a chunked body apart as it arrives."""
+
+    __slots__ = ("_buffer", "_in_trailers", "_left", "_limit", "_parts", "_size", "done")
+
+    def __init__(self, limit: int) -> None:
+        """Accept at most `limit` bytes of content."""
+        self._buffer = b""
+        self._left = -1  # bytes of the current chunk still to come; -1 before its size line, 0 before its CRLF
+        self._in_trailers = False
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._limit = limit
+        self.done = False
+
+    @property
+    def content(self) -> bytes:
+        """The content so far."""
+        return b"".join(self._parts)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take more bytes; when the body is complete (`done`), return those that follow it.
+
+        Raises ParseError for a malformed chunk or trailer, and for content beyond the limit.
+        """
+        buffer = self._buffer + data if self._buffer else data
+        position = 0
+        while not self.done:
+            if self._in_trailers:
+                end = self._trailers_end(buffer, position)
+                if end < 0:
+                    break
+                self.done = True
+                position = end
+            elif self._left > 0:
+                piece = buffer[position : position + self._left]
+                if not piece:
+                    break
+                self._parts.append(piece)
+                position += len(piece)
+                self._left -= len(piece)
+            elif self._left == 0:
+                terminator = buffer[position : position + 2]
+                if terminator != b"\r\n":
+                    if len(terminator) < 2 and b"\r\n".startswith(terminator):
+                        break
+                    raise bad_request(f"Invalid chunk terminator is not '\\r\\n': {terminator!r}")
+                position += 2
+                self._left = -1
+            else:
+                end = buffer.find(b"\r\n", position)
+                if end < 0:
+                    if len(buffer) - position > MAX_FIELD_SIZE:
+                        raise bad_request(
+                            f"Invalid chunk size: {b'line over %d bytes with no terminator' % MAX_FIELD_SIZE!r}"
+                        )
+                    break
+                self._left = self._chunk_size(buffer[position:end])
+                position = end + 2
+                self._in_trailers = self._left == 0
+        rest = buffer[position:]
+        self._buffer = b"" if self.done else rest
+        return rest if self.done else b""
+
+    def _chunk_size(self, line: bytes) -> int:
+        size, semicolon, extension = line.partition(b";")
+        if semicolon:
+            if b"\r" in extension:
+                raise bad_request("Invalid chunk extension: bare CR not allowed")
+            size = size.rstrip(b" \t")
+        if not _HEX.fullmatch(size):
+            raise bad_request(f"Invalid chunk size: {size!r}")
+        if semicolon and not _CHUNK_EXTENSION.fullmatch(semicolon + extension):
+            raise bad_request("Invalid chunk extension: invalid chunk extension")
+        if len(size.lstrip(b"0")) > 15:
+            raise too_large_body()
+        value = int(size, 16)
+        self._size += value
+        if self._size > self._limit:
+            raise too_large_body()
+        return value
+
+    def _trailers_end(self, buffer: bytes, position: int) -> int:
+        """Return the index after the trailer section, -1 when it is not complete."""
+        if buffer.startswith(b"\r\n", position):
+            return position + 2
+        end = buffer.find(b"\r\n\r\n", position)
+        section = buffer[position:] if end < 0 else buffer[position:end]
+        if len(section) > MAX_HEAD:
+            raise too_large_headers("limit request trailer section size")
+        if end < 0:
+            if section.count(b"\n") != section.count(b"\r\n"):
+                raise bad_request("Invalid HTTP Header: 'bare LF as line terminator'")
+            return -1
+        lines = section.split(b"\r\n")
+        if len(lines) > MAX_FIELDS:
+            raise too_large_headers("limit request headers fields")
+        for line in lines:
+            name = _parse_field(line)[0][0]
+            if name in _FORBIDDEN_TRAILERS:
+                raise bad_request(f"Invalid HTTP header name: {name.upper()!r}")
+        return end + 4
