@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fnmatch
 import json
 import os
 import signal
@@ -21,14 +20,14 @@ from typing import Any, NoReturn
 from scoring_conformance import __version__
 from scoring_conformance.cases.clauses import clauses
 from scoring_conformance.cases.loader import load_cases
-from scoring_conformance.cases.model import Case
 from scoring_conformance.clients.manifest import chosen_clients, reference_clients
 from scoring_conformance.command.terminal import Terminal
 from scoring_conformance.engine.results import exit_status, same
 from scoring_conformance.engine.run import DEFAULT_DEADLINE
+from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
 from scoring_conformance.paths import repository
-from scoring_conformance.problems import HarnessFault, UsageProblem, unknown_name
+from scoring_conformance.problems import HarnessFault, UsageProblem
 
 
 class _Parser(argparse.ArgumentParser):
@@ -136,43 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("right", type=Path)
     compare.set_defaults(call=_compare)
     return parser
-
-
-def select_cases(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
-    """The cases that a pattern names; all of them without one.
-
-    Raises:
-        UsageProblem: a pattern selects nothing.
-    """
-    if not patterns:
-        return list(cases)
-    chosen: dict[str, Case] = {}
-    for pattern in patterns:
-        found = [
-            c
-            for c in cases
-            if c.id == pattern or c.id.startswith(pattern.rstrip("/") + "/") or fnmatch.fnmatchcase(c.id, pattern)
-        ]
-        if not found and any(letter in pattern for letter in "*?["):
-            raise UsageProblem(f"no case matches {pattern!r}; `conformance list` shows them all")
-        if not found:
-            raise unknown_name("case", pattern, [c.id for c in cases], "`conformance list` shows them all")
-        chosen.update({c.id: c for c in found})
-    return list(chosen.values())
-
-
-def required_clients(text: str) -> frozenset[str]:
-    """The names in ``REQUIRE``.
-
-    Raises:
-        UsageProblem: one of them is no client.
-    """
-    names = frozenset(name.strip() for name in text.split(",") if name.strip())
-    known = reference_clients()
-    for name in sorted(names):
-        if name not in known:
-            raise unknown_name("client in REQUIRE", name, known)
-    return names
 
 
 def _seconds(text: str) -> float:

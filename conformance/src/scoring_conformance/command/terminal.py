@@ -129,9 +129,10 @@ class Terminal:
         cases = len({v["case"] for v in document["verdicts"]})
         run = document["run"]
         whole = "" if document["complete"] else "[bold red]cut short:[/bold red] "
+        said = ", ".join(parts) or "no verdict"
         return (
-            f"\n{whole}{clients} clients x {cases} cases: {', '.join(parts) or 'no verdict'}; "
-            f"mock {run['mock']['kind']}, {run['seconds']:.1f} s, seed {document['seed']}, results in {escape(folder)}/results.json"
+            f"\n{whole}{clients} clients x {cases} cases: {said}; mock {run['mock']['kind']}, "
+            f"{run['seconds']:.1f} s, seed {document['seed']}, results in {escape(folder)}/results.json"
         )
 
 

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 class Results:
-    """Writes ``results.jsonl`` verdict by verdict, and ``results.json`` at the end, also of a run that was cut short."""
+    """Writes ``results.jsonl`` verdict by verdict, and ``results.json`` at the end, also of a run cut short."""
 
     def __init__(self, folder: Path, seed: str, mock: Mapping[str, str]) -> None:
         """Start a new pair of files.

@@ -51,7 +51,9 @@ class Run:
         seed: str,
         *,
         deadline: float = DEFAULT_DEADLINE,
+        only: frozenset[tuple[str, str]] | None = None,
         on_verdict: Callable[[Verdict], None] = lambda _: None,
+        on_done: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Nothing happens before ``execute``.
 
@@ -61,7 +63,9 @@ class Run:
             mock: the service.
             seed: decides every name, key, row and number.
             deadline: seconds that a client may take for one reply before it is killed.
+            only: the pairs of client and case that are selected; None: all.
             on_verdict: told of every verdict as it falls; a later one for the same client and case replaces it.
+            on_done: told of every client whose verdicts are final.
         """
         self.cases = cases
         self.clients = clients
@@ -71,7 +75,9 @@ class Run:
         self._mock = mock
         self._seed = seed
         self._deadline = deadline
+        self._only = only
         self._on_verdict = on_verdict
+        self._on_done = on_done
         self._reader = JournalReader(mock)
         self._refused = _RefusedPort()
         self._secrets: dict[str, str] = {}
@@ -84,12 +90,14 @@ class Run:
         """
         running = [c for c in self.clients if c.not_run is None and c.error is None]
         for client in self.clients:
-            for case in self.cases if client not in running else ():
+            for case in self._cases_of(client.manifest) if client not in running else ():
                 if client.not_run is not None:
                     verdict = Verdict(client.manifest.name, case.id, "not run", case.severity, client.not_run)
                 else:
                     verdict = Verdict(client.manifest.name, case.id, "error", case.severity, client.error or "")
                 self._record(verdict)
+            if client not in running:
+                self._on_done(client.manifest.name)
         try:
             async with asyncio.TaskGroup() as group:
                 for client in running:
@@ -98,12 +106,16 @@ class Run:
             raise faults.exceptions[0] from None
         finally:
             self._refused.close()
-        missing = {(c.manifest.name, case.id) for c in self.clients for case in self.cases} - set(self.verdicts)
+        issued = {(c.manifest.name, case.id) for c in self.clients for case in self._cases_of(c.manifest)}
+        missing = issued - set(self.verdicts)
         if missing:
             raise HarnessFault(f"{len(missing)} verdicts are missing, such as {min(missing)}")
 
+    def _cases_of(self, manifest: Manifest) -> list[Case]:
+        return [c for c in self.cases if self._only is None or (manifest.name, c.id) in self._only]
+
     async def _client(self, manifest: Manifest) -> None:
-        planned = plan(self.cases, [manifest.name], self._seed)
+        planned = plan(self._cases_of(manifest), [manifest.name], self._seed)
         first = control(manifest.name, self._seed)
         for each in planned:
             self._secrets |= {secret: f"<{what}>" for what, secret in each.secrets.items()}
@@ -126,6 +138,7 @@ class Run:
             await client.close()
             await self._aftermath(client, issued)
             await asyncio.to_thread(self._mock.drop, list(services))
+            self._on_done(manifest.name)
 
     async def _deploy(self, planned: Sequence[Planned]) -> dict[str, dict[str, Any]]:
         specs = [p.service for p in planned if p.service is not None]

@@ -34,8 +34,10 @@ class Session:
     seed: str
     folder: Path
     deadline: float = DEFAULT_DEADLINE
+    only: frozenset[tuple[str, str]] | None = None
     tell: Callable[[str], None] = lambda _: None
     on_verdict: Callable[[Verdict], None] = lambda _: None
+    on_done: Callable[[str], None] = lambda _: None
     document: dict[str, Any] = field(default_factory=dict)
     """The results; also those of a run that was cut short."""
 
@@ -59,7 +61,16 @@ class Session:
                 results.add(verdict)
                 self.on_verdict(verdict)
 
-            run = Run(self.cases, clients, mock, self.seed, deadline=self.deadline, on_verdict=record)
+            run = Run(
+                self.cases,
+                clients,
+                mock,
+                self.seed,
+                deadline=self.deadline,
+                only=self.only,
+                on_verdict=record,
+                on_done=self.on_done,
+            )
             yield run
             complete = True
         finally:

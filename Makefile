@@ -1,0 +1,121 @@
+# Everything goes into .venv/ and build/; `make clean` removes both. Variables: REQUIRE, MOCK, SEED, CLIENT, CASE, PYTHON.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+BIN := .venv/bin
+export DOTNET_CLI_TELEMETRY_OPTOUT := 1
+export DOTNET_NOLOGO := 1
+
+.PHONY: help help-dev setup conformance test lint bench mock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@echo "more: make help-dev"
+
+help-dev: ## the targets that only developers of this repository need
+	@grep -hE '^[a-z-]+:.*#- ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*#- /\t/' | expand -t 18
+
+setup: .venv/.installed ## make .venv with the suite, the mock and the test tools
+
+conformance: setup ## run every client against the mock and print the matrix
+	@$(BIN)/conformance run $(if $(CLIENT),--client $(CLIENT)) $(if $(CASE),--case '$(CASE)')
+
+test: setup test-python test-go test-java test-csharp test-matrix ## run every test of every part, the matrix on both legs included
+
+lint: setup lint-python lint-go lint-java lint-csharp ## check format, style and types in every language
+
+bench: setup ## verdicts a second, the harness's share of the CPU, and the mock against the genuine server
+	@$(BIN)/python conformance/bench/bench.py
+	@$(BIN)/python mock-server/bench/bench.py
+
+mock: setup ## serve a local scoring endpoint with keys and a real model
+	@$(BIN)/scoring-mock serve
+
+clean: ## remove .venv, build and what the languages' tools left
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find clients conformance mock-server -type d \( -name __pycache__ -o -name bin -o -name obj -o -name target \) -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------------------------------------------------------------------------
+
+.venv/.installed: requirements-dev.txt mock-server/pyproject.toml conformance/pyproject.toml clients/python/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or later is needed, and '$(PYTHON)' is not that: install it, or say 'make PYTHON=/path/to/python3.11 ...'" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+# $(call native,client,program,commands): run the commands where the program is; otherwise say so, and fail if it is required.
+define native
+	@if command -v $(2) >/dev/null 2>&1; then echo "== $(1): $@"; $(3); \
+	elif [[ ",$(REQUIRE)," == *",$(1),"* ]]; then echo "$(1) is required, and '$(2)' is not on PATH" >&2; exit 1; \
+	else echo "== $(1): $@ NOT RUN: '$(2)' is not on PATH"; fi
+endef
+
+.PHONY: test-python test-go test-java test-csharp test-matrix test-matrix-embedded test-matrix-container
+test-python: setup #- unit tests of the suite, the mock and the Python client
+	@echo "== python: $@"
+	@$(BIN)/pytest -q conformance/tests mock-server/tests clients/python/tests
+
+test-go: #- unit tests of the Go client
+	$(call native,go,go,cd clients/go && go test -race ./...)
+
+test-java: #- unit tests of the Java client
+	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml test)
+
+test-csharp: #- unit tests of the C# client
+	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests)
+
+test-matrix: test-matrix-embedded test-matrix-container #- the matrix under pytest, on both legs, and that both say the same
+	@if [ -f build/pytest-container/results.json ]; then \
+	  $(BIN)/conformance compare build/pytest-embedded/results.json build/pytest-container/results.json; fi
+
+# One seed for both legs, so that their results can be compared.
+build/seed: FORCE
+	@mkdir -p build && echo "$(or $(SEED),$$RANDOM$$RANDOM)" > $@
+.PHONY: FORCE
+FORCE:
+
+test-matrix-embedded: setup build/seed #- the matrix with the mock as a subprocess
+	@rm -rf build/pytest-embedded build/pytest-container
+	$(BIN)/pytest -q conformance/matrix --mock embedded --require "$(CLIENTS_REQUIRED)" --seed "$$(cat build/seed)" \
+	  --results build/pytest-embedded --junitxml build/pytest-embedded/junit.xml
+
+test-matrix-container: test-matrix-embedded #- the matrix with the mock in a container
+	$(call native,docker,docker,if docker info >/dev/null 2>&1; then \
+	  $(BIN)/pytest -q conformance/matrix --mock container --require "$(CLIENTS_REQUIRED)" --seed "$$(cat build/seed)" \
+	    --results build/pytest-container --junitxml build/pytest-container/junit.xml; \
+	  elif [[ ",$(REQUIRE)," == *",docker,"* ]]; then echo "docker is required, and no Docker engine answers" >&2; exit 1; \
+	  else echo "== container leg NOT RUN: no Docker engine answers"; fi)
+
+# REQUIRE names clients, and `docker` for the container leg.
+comma := ,
+empty :=
+space := $(empty) $(empty)
+CLIENTS_REQUIRED := $(subst $(space),$(comma),$(filter-out docker,$(subst $(comma),$(space),$(REQUIRE))))
+
+.PHONY: lint-python lint-go lint-java lint-csharp format
+lint-python: setup #- ruff and mypy
+	@echo "== python: $@"
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy conformance/src mock-server/src
+	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py conformance/adapters/python/adapter.py
+
+lint-go: #- gofmt, go vet
+	$(call native,go,go,out=$$(gofmt -l clients/go conformance/adapters/go); test -z "$$out" || { echo "gofmt: $$out" >&2; exit 1; }; \
+	  (cd clients/go && go vet ./...); (cd conformance/adapters/go && go vet ./...))
+
+lint-java: #- the formatter's check, and javac with every warning an error
+	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile)
+
+lint-csharp: #- dotnet format and the analyzers
+	$(call native,csharp,dotnet,cd clients/csharp && dotnet format tests --verify-no-changes)
+
+.PHONY: truth fuzz-mock
+truth: setup #- the mock against the genuine server, the genuine SDKs and a generated client
+	@$(BIN)/python mock-server/truth/run.py
+
+fuzz-mock: setup #- 100,000 generated inputs for the mock's request parser
+	@$(BIN)/python -m scoring_mock.wire.fuzz
