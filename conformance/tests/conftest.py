@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,12 +38,16 @@ def requests():
 """
 
 
-@pytest.fixture
-def made_up(tmp_path: Path) -> Callable[..., Manifest]:
-    """An adapter from a few lines of Python; `requests()` yields the score requests and answers all others."""
+class MadeUp:
+    """Makes an adapter from a few lines of Python; `requests()` yields the score requests and answers all others."""
 
-    def make(lines: str, *, preamble: str = PREAMBLE, name: str = "made-up") -> Manifest:
-        folder = tmp_path / name
+    preamble = PREAMBLE
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, lines: str, *, preamble: str = PREAMBLE, name: str = "made-up") -> Manifest:
+        folder = self._folder / name
         folder.mkdir()
         (folder / "adapter.py").write_text(preamble + lines, encoding="utf-8")
         (folder / "client.toml").write_text(
@@ -51,4 +55,7 @@ def made_up(tmp_path: Path) -> Callable[..., Manifest]:
         )
         return read_manifest(folder / "client.toml")
 
-    return make
+
+@pytest.fixture
+def made_up(tmp_path: Path) -> MadeUp:
+    return MadeUp(tmp_path)

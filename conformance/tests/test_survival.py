@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 from scoring_conformance.cases.loader import load_cases
@@ -72,9 +73,8 @@ def _signal_until_gone(pid: int) -> None:
     for _ in range(1000):
         os.kill(pid, 0)
         os.sched_yield()
-        with open(f"/proc/{pid}/stat") as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "Z":
-                raise ProcessLookupError(pid)
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            raise ProcessLookupError(pid)
     raise AssertionError(f"{pid} is alive")
 
 
@@ -149,15 +149,8 @@ def test_a_client_that_cannot_score_passes_no_case_that_expects_a_failure(mock, 
 
 
 def test_an_unknown_request_must_be_answered_with_unsupported(mock, made_up):
-    preamble = """\
-import json, sys
-for line in sys.stdin:
-    r = json.loads(line)
-    ok = {"predictions": []} if r["op"] != "hello" else {"protocol": 1, "level": 1, "capabilities": [], "max_in_flight": 4,
-        "client": {"name": "x", "language": "x", "language_version": "x", "http_library": "x"}}
-    print(json.dumps({"id": r["id"], "ok": ok}), flush=True)
-"""
-    (reason,) = reasons(verdicts(mock, made_up("", preamble=preamble)))
+    yes = made_up.preamble.replace('"unsupported": request["op"]', '"ok": {"predictions": []}')
+    (reason,) = reasons(verdicts(mock, made_up("for r in requests():\n    pass\n", preamble=yes)))
     assert "was not answered with `unsupported`" in reason
 
 
