@@ -1,4 +1,4 @@
-"""Every wrong client turns red what it must, and nothing else: so the checks can fail, and fail for the right reason."""
+"""Every wrong client turns red what it must and nothing else: the checks can fail, and for the right reason."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ MUTANTS = load_mutants()
 def document(mock, manifest, folder):
     (client,) = make_available([manifest])
     if client.not_run is not None:
-        pytest.skip(
-            f"not run: {client.not_run}"
-        )  # `make test REQUIRE=...` fails elsewhere when this client is required
+        pytest.skip(f"not run: {client.not_run}")  # where it is required, `make test` fails elsewhere
     results = Results(folder, "proof", {"kind": mock.kind, "server_id": mock.server_id})
     run = Run(CASES, [client], mock, "proof", on_verdict=results.add)
     asyncio.run(run.execute())
