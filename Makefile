@@ -98,6 +98,7 @@ CLIENTS_REQUIRED := $(subst $(space),$(comma),$(filter-out docker,$(subst $(comm
 .PHONY: lint-python lint-go lint-java lint-csharp format
 lint-python: setup #- ruff and mypy
 	@echo "== python: $@"
+	$(BIN)/conformance pages --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy conformance/src mock-server/src

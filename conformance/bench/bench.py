@@ -1,6 +1,6 @@
-"""How fast the suite is, warm: verdicts a second, and the harness's share of the CPU, client by client and all together.
+"""How fast the suite is, warm: verdicts a second, and the harness's share of the CPU, each client alone and all together.
 
-Ratios are against the same run: the calls that the clients make anyway, timed inside each adapter's reply.
+The share is a ratio within the run: the harness's CPU time against that of the clients and the mock.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ def measure(clients: list[Client], label: str) -> None:
     passed = sum(v.verdict == "pass" for v in run.verdicts.values())
     share = own_cpu / (own_cpu + children_cpu)
     print(
-        f"{label:<10} {len(run.verdicts):>5} verdicts ({passed} pass) {wall:6.2f} s  {len(run.verdicts) / wall:6.0f} verdicts/s  "
-        f"harness {share:4.0%} of the CPU used (clients and mock {children_cpu:.2f} s), "
-        f"{own_cpu / wall:4.0%} of the wall time"
+        f"{label:<10} {len(run.verdicts):>5} verdicts ({passed} pass) {wall:6.2f} s {len(run.verdicts) / wall:6.0f} verdicts/s; "
+        f"harness {own_cpu:.2f} s of CPU = {share:.0%} of all, {own_cpu / wall:.0%} of the wall time"
     )
 
 

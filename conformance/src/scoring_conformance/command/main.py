@@ -1,4 +1,4 @@
-"""``conformance run | list | explain | compare``.
+"""``conformance run | list | explain | compare | pages``.
 
 Exit status: 0 every client that ran conforms; 1 one does not, or a required one did not run; 2 bad input; 3 nothing
 ran, or the suite or its mock failed.
@@ -26,6 +26,7 @@ from scoring_conformance.engine.results import exit_status, same
 from scoring_conformance.engine.run import DEFAULT_DEADLINE
 from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
+from scoring_conformance.pages import pages
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import HarnessFault, UsageProblem
 
@@ -134,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("left", type=Path)
     compare.add_argument("right", type=Path)
     compare.set_defaults(call=_compare)
+
+    made = commands.add_parser(
+        "pages", help="make the pages that are made from data: CASES.md, the table in clients/README.md"
+    )
+    made.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    made.set_defaults(call=_pages)
     return parser
 
 
@@ -208,6 +215,21 @@ def _compare(options: argparse.Namespace) -> int:
     if not differences:
         print("equal but for times and ids")
     return 1 if differences else 0
+
+
+def _pages(options: argparse.Namespace) -> int:
+    stale = 0
+    for name, text in pages(load_cases()).items():
+        path = repository() / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        if options.check:
+            print(f"{name} is not up to date: run `conformance pages`", file=sys.stderr)
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"{name} written")
+    return 1 if options.check and stale else 0
 
 
 def _read_results(path: Path) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""The pages that are made from data: the list of cases, and the clients' behaviour with the cases that prove it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from scoring_conformance.cases.marked_yaml import MarkedDocument
+from scoring_conformance.cases.model import Case
+from scoring_conformance.paths import repository
+from scoring_conformance.problems import UsageProblem
+
+_BEGIN = "<!-- begin: behaviour, made by `conformance pages` -->"
+_END = "<!-- end: behaviour -->"
+
+
+def pages(cases: Sequence[Case]) -> dict[str, str]:
+    """Every generated page by its path in the repository.
+
+    Raises:
+        UsageProblem: a page lost the marks between which it is generated.
+    """
+    return {"conformance/CASES.md": _cases(cases), "clients/README.md": _behaviour(cases)}
+
+
+def _cases(cases: Sequence[Case]) -> str:
+    lines = [
+        "# The cases",
+        "",
+        f"{len(cases)} cases, made by `conformance pages` from [`cases/`](cases/). `conformance explain CASE` shows one whole.",
+    ]
+    for path, group in groupby(cases, key=lambda c: c.path):
+        lines += [
+            "",
+            f"## [{path.name}](cases/{path.name})",
+            "",
+            "| case | | severity | clauses |",
+            "|---|---|---|---|",
+        ]
+        for template, members in groupby(group, key=lambda c: (c.title, c.severity, c.clause)):
+            ids = [c.id for c in members]
+            title, severity, clause = template
+            if len(ids) == 1:
+                name = f"`{ids[0]}`"
+            else:
+                stem = ids[0].rpartition("/")[0]
+                name = f"`{stem}/`: " + ", ".join(f"`{i.rpartition('/')[2]}`" for i in ids)
+            lines.append(f"| {name} | {_cell(title)} | {severity} | {', '.join(clause)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _behaviour(cases: Sequence[Case]) -> str:
+    path = repository() / "clients" / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise UsageProblem(f"{path}: the marks {_BEGIN!r} and {_END!r} are needed, once each")
+    rules: dict[str, Any] = MarkedDocument(repository() / "conformance" / "clauses" / "behaviour.yaml").data
+    lines = ["| id | rule | basis | cases |", "|---|---|---|---|"]
+    for name, rule in rules.items():
+        proofs = sorted({_template(c) for c in cases if name in {clause.partition("/")[0] for clause in c.clause}})
+        shown = ", ".join(f"`{p}`" for p in proofs)
+        lines.append(f"| {name} | {_cell(rule['rule'])} | {rule['basis']} | {shown} |")
+    return f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}"
+
+
+def _template(case: Case) -> str:
+    """A template's name where the case is one of many from it."""
+    return case.id if len(case.id.split("/")) < 3 or case.id.startswith("auth/key/") else case.id.rpartition("/")[0]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
