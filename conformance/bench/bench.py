@@ -1,4 +1,4 @@
-"""How fast the suite is, warm: verdicts a second, and the harness's share of the CPU, each client alone and all together.
+"""How fast the suite is, warm: verdicts a second, and the harness's share of the CPU.
 
 The share is a ratio within the run: the harness's CPU time against that of the clients and the mock.
 """
@@ -35,8 +35,9 @@ def measure(clients: list[Client], label: str) -> None:
     passed = sum(v.verdict == "pass" for v in run.verdicts.values())
     share = own_cpu / (own_cpu + children_cpu)
     print(
-        f"{label:<10} {len(run.verdicts):>5} verdicts ({passed} pass) {wall:6.2f} s {len(run.verdicts) / wall:6.0f} verdicts/s; "
-        f"harness {own_cpu:.2f} s of CPU = {share:.0%} of all, {own_cpu / wall:.0%} of the wall time"
+        f"{label:<10} {len(run.verdicts):>5} verdicts ({passed} pass) {wall:6.2f} s"
+        f" {len(run.verdicts) / wall:6.0f} verdicts/s;"
+        f" harness {own_cpu:.2f} s of CPU = {share:.0%} of all, {own_cpu / wall:.0%} of the wall time"
     )
 
 

@@ -28,7 +28,8 @@ def _cases(cases: Sequence[Case]) -> str:
     lines = [
         "# The cases",
         "",
-        f"{len(cases)} cases, made by `conformance pages` from [`cases/`](cases/). `conformance explain CASE` shows one whole.",
+        f"{len(cases)} cases, made by `conformance pages` from [`cases/`](cases/).",
+        "`conformance explain CASE` shows one whole.",
     ]
     for path, group in groupby(cases, key=lambda c: c.path):
         lines += [
