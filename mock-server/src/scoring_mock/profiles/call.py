@@ -1,0 +1,55 @@
+"""A request as the layers of a service see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from scoring_mock.http_types import Request
+
+
+@dataclass(slots=True)
+class Call:
+    """A request, its path below the service's own, its query, and its headers by lower-case name.
+
+    `path` starts with one slash and is percent-decoded; `query` is neither decoded nor has it a question mark. Repeated
+    headers are joined by commas, but for Content-Type, whose last value counts (both as gunicorn does).
+    """
+
+    request: Request
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+
+
+def joined_headers(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """Return the header fields by name."""
+    headers = dict(fields)
+    if len(headers) != len(fields):
+        headers = {}
+        for name, value in fields:
+            if name in headers and name != "content-type":
+                headers[name] += "," + value
+            else:
+                headers[name] = value
+    return headers
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Split a request target into its path, still encoded, and its query; absolute form loses scheme and authority."""
+    if not target.startswith("/"):
+        _, separator, rest = target.partition("://")
+        if separator:
+            slash = rest.find("/")
+            target = rest[slash:] if slash >= 0 else "/"
+    target, _, _ = target.partition("#")
+    path, _, query = target.partition("?")
+    return path, query
+
+
+def decoded_path(path: str) -> str:
+    """Percent-decode a path; any number of leading slashes counts as one."""
+    if "%" in path:
+        path = unquote(path, errors="replace")
+    return "/" + path.lstrip("/")

@@ -1,0 +1,1 @@
+"""The scoring scripts that run inside a service."""
