@@ -1,0 +1,1 @@
+"""A local stand-in for a model deployed as a web service with Azure Machine Learning."""

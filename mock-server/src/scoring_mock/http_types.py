@@ -72,9 +72,9 @@ class Response:
     the chunked transfer coding instead of `body` (the Transfer-Encoding header is the caller's), followed by
     `trailers`. `close` closes the connection after the reply. `delay` is in seconds and comes before the
     first byte. `source` says who answered, for the journal; `unexpected` marks a scoring request beyond the
-    scripted list. `interim` are 1xx replies that go before this one. `drip` is (bytes, seconds): that many
-    bytes of the body at a time, with that pause after each. A reply to HEAD has an empty `body`: who answers
-    sees to that.
+    scripted list. `interim` are 1xx replies that go before this one. `drip` is (bytes, seconds): that many bytes
+    of the body, with `drip_head` of the head too, at a time, with that pause before each. A reply to HEAD has an
+    empty `body`: who answers sees to that.
     """
 
     status: int
@@ -90,6 +90,7 @@ class Response:
     unexpected: bool = False
     interim: list[tuple[int, Headers]] = field(default_factory=list)
     drip: tuple[int, float] | None = None
+    drip_head: bool = False
     version: str = "HTTP/1.1"
 
 
@@ -144,6 +145,10 @@ class Registry(Protocol):
 
     def create(self, specs: list[Any]) -> list[dict[str, Any]]:
         """Make services from admin specs, all or none; each answer is a `service`. Raises SpecError."""
+        ...
+
+    def get(self, name: str) -> Service | None:
+        """Return the service of that name, None when there is none."""
         ...
 
     def act(self, name: str, act: Any) -> dict[str, Any]:

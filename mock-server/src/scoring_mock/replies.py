@@ -22,22 +22,10 @@ MAX_BODY: Final = 1024 * 1024 * 1024
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _LINE: Final = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 _MEMBERS: Final = frozenset(
-    [
-        "status",
-        "reason",
-        "version",
-        "headers",
-        "body",
-        "encode",
-        "delay",
-        "drip",
-        "chunked",
-        "trailers",
-        "interim",
-        "close",
-        "before_body",
-        "fault",
-    ]
+    (
+        *("status", "reason", "version", "headers", "body", "encode", "chunked", "trailers"),
+        *("delay", "drip", "interim", "close", "before_body", "fault"),
+    )
 )
 
 
@@ -100,6 +88,7 @@ def parse_reply(value: Any, where: str = "reply") -> Reply:
             headers.append(("Transfer-Encoding", "chunked"))
     elif "content-length" not in names and "transfer-encoding" not in names and (body or status not in (204, 304)):
         headers.append(("Content-Length", str(len(body))))
+    drip, drip_head = _drip(spec["drip"], f"{where}.drip") if "drip" in spec else (None, False)
     response = Response(
         status=status,
         reason=reason,
@@ -112,7 +101,8 @@ def parse_reply(value: Any, where: str = "reply") -> Reply:
         fault=fault,
         trailers=trailers,
         interim=_interim(spec.get("interim", []), f"{where}.interim"),
-        drip=_drip(spec["drip"], f"{where}.drip") if "drip" in spec else None,
+        drip=drip,
+        drip_head=drip_head,
         version=version,
     )
     return Reply(response, _boolean(spec, "before_body", where))
@@ -168,9 +158,10 @@ def _interim(value: Any, where: str) -> list[tuple[int, Headers]]:
     return result
 
 
-def _drip(value: Any, where: str) -> tuple[int, float]:
-    spec = _object(value, where, frozenset(("bytes", "seconds")))
-    return _integer(spec, "bytes", where, 1, MAX_BODY, default=1), _seconds(spec, "seconds", where)
+def _drip(value: Any, where: str) -> tuple[tuple[int, float], bool]:
+    spec = _object(value, where, frozenset(("bytes", "seconds", "headers")))
+    pace = _integer(spec, "bytes", where, 1, MAX_BODY, default=1), _seconds(spec, "seconds", where)
+    return pace, _boolean(spec, "headers", where)
 
 
 # For each kind of fault the members it takes beside `kind`.

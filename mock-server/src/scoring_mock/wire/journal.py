@@ -62,6 +62,7 @@ class Entry:
     source: str | None = None
     answered: float | None = None
     unexpected: bool = False
+    written: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as ADMIN.md shows it."""
@@ -112,8 +113,8 @@ class Journal:
         "_max_bytes",
         "_max_entries",
         "_next",
-        "_sink",
         "name",
+        "sink",
     )
 
     def __init__(
@@ -124,12 +125,12 @@ class Journal:
         max_bytes: int = MAX_BYTES,
         sink: IO[str] | None = None,
     ) -> None:
-        """Keep at most `max_entries` requests and about `max_bytes` bytes; write what leaves to `sink`, if any."""
+        """Keep at most `max_entries` requests and about `max_bytes` bytes; `sink`, if any, gets every request."""
         self.name = name
         self._budget = budget
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._sink = sink
+        self.sink = sink
         self._entries: deque[Entry] = deque()
         self._connections: deque[ConnectionRecord] = deque()
         self._bytes = 0
@@ -196,8 +197,8 @@ class Journal:
             self._budget.used -= size
             self._dropped_requests += 1
             self._dropped_bytes += len(oldest.body)
-            if self._sink is not None:
-                self._write(oldest)
+            if self.sink is not None:
+                self.write(oldest)
         if self._over_budget() and entries:
             newest = entries[-1]
             kept = len(newest.body)
@@ -226,16 +227,16 @@ class Journal:
             },
         }
 
-    def _write(self, entry: Entry) -> None:
-        assert self._sink is not None
-        json.dump({"service": self.name, **entry.to_json()}, self._sink)
-        self._sink.write("\n")
+    def write(self, entry: Entry) -> None:
+        """Write an entry to the sink, once."""
+        if self.sink is not None and not entry.written:
+            entry.written = True
+            self.sink.write(json.dumps({"service": self.name, **entry.to_json()}) + "\n")
 
     def forget(self) -> None:
         """Give the bytes back to the budget, and write what is left to the sink."""
-        if self._sink is not None:
-            for entry in self._entries:
-                self._write(entry)
+        for entry in self._entries:
+            self.write(entry)
         self._entries.clear()
         self._connections.clear()
         self._budget.used -= self._bytes

@@ -1,0 +1,193 @@
+"""One running mock: listeners, registry, journals and planes put together, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from scoring_mock.admin import AdminPlane
+from scoring_mock.http_types import Request, Service
+from scoring_mock.service.registry import Registry
+from scoring_mock.wire.connection import Limits
+from scoring_mock.wire.journal import Journal, Journals
+from scoring_mock.wire.listeners import KINDS, Kind, Listeners
+
+if TYPE_CHECKING:
+    from scoring_mock.certificates import Certificates
+
+ADMIN: Final = "admin"
+CONTROL: Final = "control"
+ALL_LISTENERS: Final = (*KINDS, ADMIN)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a mock is started."""
+
+    host: str = "127.0.0.1"
+    public_host: str | None = None
+    admin_host: str = "127.0.0.1"
+    admin_names: tuple[str, ...] = ()
+    listeners: tuple[str, ...] = ALL_LISTENERS
+    ports: range | None = None
+    fixed_ports: dict[str, int] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    journal: IO[str] | None = None
+
+
+class DataPlane:
+    """What stands behind the data listeners: the services, and a 404 for everything else."""
+
+    def __init__(self, registry: Registry, journals: Journals) -> None:
+        """Route to the services of `registry`."""
+        self._registry = registry
+        self._journals = journals
+        self._nobody = _Nobody(registry)
+
+    def route(self, request: Request) -> tuple[Service, Journal | None]:
+        """Return the service of a request and its journal."""
+        service = self._registry.resolve(request.listener, request)
+        if service is None:
+            return self._nobody, self._journals.unrouted
+        return service, self._journals.of(service.name)
+
+    def journal_of_unread(self, owner: str | None) -> Journal | None:
+        """Return where a request is recorded that could not be read."""
+        return self._journals.unrouted if owner is None else self._journals.of(owner)
+
+
+class _Nobody:
+    """Answers where there is no service."""
+
+    name = "-"
+
+    def __init__(self, registry: Registry) -> None:
+        self.handle = registry.not_found
+
+    def handle_head(self, request: Request) -> None:
+        """Read the body first."""
+
+
+class Server:
+    """A mock server in an event loop."""
+
+    def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
+        """Open all listeners. Raises OSError when an address cannot be had."""
+        self.options = options
+        self.server_id = secrets.token_hex(16)
+        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self.journals = Journals(sink=options.journal)
+        self.listeners = Listeners(
+            loop,
+            self.journals,
+            options.limits,
+            lambda: self.certificates,
+            host=options.host,
+            public_host=options.public_host or _reachable(options.host),
+            ports=options.ports,
+        )
+        self.registry = Registry(self.listeners)
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        options = self.options
+        data = [name for name in options.listeners if name in KINDS]
+        self.listeners.serve(DataPlane(self.registry, self.journals), data, options.fixed_ports)
+        if ADMIN in options.listeners:
+            names = (options.admin_host, *options.admin_names)
+            plane = AdminPlane(self.registry, self.journals, lambda: self.info, names)
+            port = options.fixed_ports.get(ADMIN, 0)
+            self.listeners.add(ADMIN, Kind(), plane, host=options.admin_host, port=port)
+
+    @cached_property
+    def certificates(self) -> Certificates:
+        """The certificates of the TLS listeners, made on first use."""
+        from scoring_mock.certificates import Certificates  # half of the time of a start, and often not needed
+
+        extra = self.options.public_host
+        return Certificates((extra,) if extra else ())
+
+    @cached_property
+    def ca_file(self) -> str:
+        """The file that holds the certificate to trust; it ends with the server."""
+        self._directory = tempfile.TemporaryDirectory(prefix="scoring-mock-")
+        path = Path(self._directory.name) / "ca.pem"
+        path.write_text(self.certificates.authority_pem, encoding="ascii")
+        return str(path)
+
+    @cached_property
+    def info(self) -> dict[str, Any]:
+        """The object of the first line and of `GET /info`."""
+        names = self.options.listeners
+        info: dict[str, Any] = {
+            "scoring_mock": version("scoring-mock"),
+            "server_id": self.server_id,
+            "pid": os.getpid(),
+            "listeners": {name: self.listeners.address(name) for name in names},
+        }
+        if any((name in KINDS and KINDS[name].tls) or name == CONTROL for name in names):
+            info |= {"ca_file": self.ca_file, "ca_pem": self.certificates.authority_pem}
+        return info
+
+    def close(self) -> None:
+        """Close all listeners and connections, keep the journal, remove the CA file."""
+        self.listeners.stop()
+        self.journals.close()
+        if self._directory is not None:
+            self._directory.cleanup()
+
+
+def _reachable(host: str) -> str:
+    """Return an address at which a server on `host` can be reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+async def run(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> None:
+    """Run a mock until SIGTERM, SIGINT or the end of standard input; `started` is called when it listens.
+
+    Raises OSError when an address cannot be had.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(options, loop)
+    try:
+        if until_stdin_closes:
+            _watch_stdin(loop, stop)
+        started(server)
+        await stop.wait()
+    finally:
+        server.close()
+        for task in asyncio.all_tasks():
+            if task is not asyncio.current_task():
+                task.cancel()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop when standard input ends: a parent that was killed leaves nothing behind."""
+
+    def readable() -> None:
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(0, 4096):
+                loop.remove_reader(0)
+                stop.set()
+
+    try:
+        loop.add_reader(0, readable)
+    except PermissionError:  # a regular file or /dev/null, which epoll does not watch: it has ended already
+        stop.set()
