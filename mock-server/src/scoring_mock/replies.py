@@ -57,7 +57,7 @@ def parse_replies(value: Any, where: str = "replies") -> list[Reply]:
 def parse_reply(value: Any, where: str = "reply") -> Reply:
     """Read one scripted reply. Raises SpecError with a sentence that says where."""
     spec = _object(value, where, _MEMBERS)
-    status = _integer(spec, "status", where, 200, 599, default=200)
+    status = _integer(spec, "status", where, 100, 999, default=200)
     reason = _line(spec.get("reason", reason_phrase(status)), f"{where}.reason")
     version = spec.get("version", "HTTP/1.1")
     if version not in ("HTTP/1.1", "HTTP/1.0"):
