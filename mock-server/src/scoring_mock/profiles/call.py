@@ -53,3 +53,11 @@ def decoded_path(path: str) -> str:
     if "%" in path:
         path = unquote(path, errors="replace")
     return "/" + path.lstrip("/")
+
+
+def asks_to_close(call: Call) -> bool:
+    """Return whether the client wants the connection closed after this reply."""
+    connection = call.headers.get("connection")
+    if connection is None:
+        return call.request.version < (1, 1)
+    return connection.lower() == "close" or call.request.version < (1, 1)

@@ -73,7 +73,7 @@ _ROUTER_FORMS: dict[Condition, PlatformForm] = {
     # W26: a 500 is the router's own; its text is not recorded.
     "platform-error": PlatformForm(500, _TEXT, "Internal Server Error", simulated=True),
     # W33: the page of the web server in the image.
-    "crashed": PlatformForm(
+    "gateway-page": PlatformForm(
         504,
         _HTML,
         '<html>\r\n<head><title>504 Gateway Time-out</title></head>\r\n<body bgcolor="white">\r\n'
@@ -89,10 +89,11 @@ _ROUTER = FrontEnd(
     statuses=_MODEL_500_IS_502,
     names_model_status=False,
     owns_request_ids=False,
+    form_ids=("x-ms-request-id",),
     cors=True,
     forms=_ROUTER_FORMS,
     timeout_ms=60_000,
-    max_body=100 * _MEBIBYTE,
+    max_body_bytes=100 * _MEBIBYTE,
     queue_factor=1,
     queue_wait=0.5,
 )
@@ -131,10 +132,11 @@ _MANAGED = FrontEnd(
     statuses=_MODEL_NOT_200_IS_424,
     names_model_status=True,
     owns_request_ids=True,
+    form_ids=("x-request-id", "x-ms-client-request-id"),
     cors=False,
     forms=_MANAGED_FORMS,
     timeout_ms=5_000,
-    max_body=None,
+    max_body_bytes=None,
     queue_factor=2,
     queue_wait=0.0,
     deployment_headers=("azureml-model-deployment", "azureml-model-session"),
@@ -157,7 +159,7 @@ PROFILES: dict[ProfileName, Profile] = {
             base="",
             auth_modes=("off", "key"),  # W22: no tokens on ACI
             generations=("modern", "legacy"),
-            front=_ROUTER,
+            front=replace(_ROUTER, keep_alive="keep-alive"),
             api="v1",
             compute_type="ACI",
             newest_tls="1.2",

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import Any
 
 from scoring_mock.http_types import Response
-from scoring_mock.profiles.call import Call
+from scoring_mock.profiles.call import Call, asks_to_close
 from scoring_mock.profiles.cors import Cors
 from scoring_mock.profiles.generations import Failure, Generation
 from scoring_mock.profiles.http_date import http_date
@@ -40,8 +40,8 @@ _HTML = ("Content-Type", "text/html; charset=utf-8")
 _JSON = ("Content-Type", "application/json")
 _NOT_FAILED = ("x-ms-run-function-failed", "False")
 _FAILED = ("x-ms-run-function-failed", "True")
-_SERVER = ("Server", "gunicorn")
 _CLOSE = ("Connection", "close")
+_KEEP_ALIVE = ("Connection", "keep-alive")
 _CHUNKED = ("Transfer-Encoding", "chunked")
 
 _ROUTES = {
@@ -77,6 +77,7 @@ class Container:
         self._timeout_ms = scoring_timeout_ms
         version = generation.server_version
         self._version_fields: Fields = [("x-ms-server-version", version)] if version else []
+        self._server = ("Server", generation.web_server)
         self._title = title
         self._schema = schema or script.schema
         self._documents: dict[str, bytes] = {}
@@ -101,6 +102,13 @@ class Container:
             return self._reply(call, 200, [_HTML, ("Content-Length", "7")], b"Healthy", ids)  # W01
         return self._swagger(call, ids)
 
+    def answer_with(self, call: Call, result: object) -> Response:
+        """Answer a scoring request as if the script had returned `result`."""
+        ids, too_long = self._generation.request_ids(call.headers)
+        if too_long:
+            return self._failure(call, "id-too-long", too_long, ids)
+        return self._timed_result(call, result, 0.0, ids)
+
     def _score(self, call: Call, ids: Fields) -> Response:
         script, generation = self._script, self._generation
         if script.takes != "raw":
@@ -123,7 +131,9 @@ class Container:
             return self._failure(call, "script-timeout", str(self._timeout_ms), ids)
         except Exception as error:
             return self._failure(call, "script-failed", str(error), ids)  # W06
-        elapsed_ms = (perf_counter() - started) * 1000
+        return self._timed_result(call, result, (perf_counter() - started) * 1000, ids)
+
+    def _timed_result(self, call: Call, result: object, elapsed_ms: float, ids: Fields) -> Response:
         if type(result) is Slept:
             if result.seconds * 1000 >= self._timeout_ms:
                 late = self._failure(call, "script-timeout", str(self._timeout_ms), ids)
@@ -236,14 +246,17 @@ class Container:
         self, call: Call, status: int, fields: Fields, body: bytes, chunks: list[bytes] | None = None
     ) -> Response:
         """Add what the web server adds: its name, the date, and the end of the connection (W13)."""
-        head = [_SERVER, ("Date", http_date()), _CLOSE]
+        closes = self._generation.closes or asks_to_close(call)
+        head = [self._server, ("Date", http_date()), _CLOSE if closes else _KEEP_ALIVE]
         if chunks is not None:
             if call.method == "HEAD" or call.request.version < (1, 1):
                 body, chunks = b"".join(chunks), None
             else:
                 head.append(_CHUNKED)  # W21
         reason = REASONS.get(status, "UNKNOWN")
-        reply = Response(status, reason, head + fields, body, chunks, True)
+        reply = Response(status, reason, head + fields, body, chunks, closes)
+        if call.request.version < (1, 1):
+            reply.version = "HTTP/1.0"
         return _without_body(reply) if call.method == "HEAD" else reply
 
 

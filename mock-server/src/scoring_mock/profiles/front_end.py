@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from scoring_mock.http_types import Response, reason_phrase
+from scoring_mock.http_types import Headers, Response, reason_phrase
+from scoring_mock.profiles.call import Call, asks_to_close
 from scoring_mock.profiles.http_date import http_date
-from scoring_mock.profiles.request_ids import Fields, modern_ids, new_uuid
+from scoring_mock.profiles.request_ids import modern_ids, new_uuid
 
 Spelling = Literal["canonical", "lower"]
 """How a front end writes header names: `X-Ms-Request-Id` (Go) or `x-ms-request-id` (Envoy)."""
@@ -30,7 +31,7 @@ Condition = Literal[
     "too-few-instances",
     "no-deployment",
     "platform-error",
-    "crashed",
+    "gateway-page",
 ]
 """What a front end answers by itself."""
 
@@ -39,11 +40,12 @@ Condition = Literal[
 class PlatformForm:
     """One answer of a front end's own. `{name}` in the body is the service's name.
 
-    `simulated`: neither measured nor documented in these bytes. Ids are not sent with a page of a gateway (W33).
+    `ids` False: a page of a gateway, without any id (W33). `simulated`: neither measured, documented nor recorded in
+    these bytes.
     """
 
     status: int
-    content_type: str | None
+    content_type: str
     body: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     ids: bool = True
@@ -57,25 +59,28 @@ class FrontEnd:
     spelling: Spelling
     # The Server header; None passes the container's on.
     server: str | None
-    # Status of the model to status of the reply; `None` as a key stands for every other status but 200.
+    # Status of the model to status of the reply; None as a key stands for every status but 200.
     statuses: Mapping[int | None, int]
-    # Name the model's own status in two headers when it was replaced (W27).
+    # The model's own status goes into two headers when it was replaced (W27).
     names_model_status: bool
     # x-request-id is replaced by a new one, x-ms-client-request-id cleaned (W11).
     owns_request_ids: bool
+    # The ids on the front end's own answers.
+    form_ids: tuple[str, ...]
     # Cross-origin headers of the container reach the caller (W19).
     cors: bool
     forms: Mapping[Condition, PlatformForm]
-    # Milliseconds that the model may take, and bytes that a body may have; None: no limit.
+    # Milliseconds that the model may take (W28), and bytes that a body may have (W32); None: no limit.
     timeout_ms: int
-    max_body: int | None
-    # Requests in flight, as a multiple of instances times requests at once, beyond which one is refused (W29).
+    max_body_bytes: int | None
+    # Requests in flight, in multiples of what the model takes at once, before one is refused (W29), and the seconds
+    # that this one has waited by then.
     queue_factor: int
-    # Seconds that a refused request waits in the queue first.
     queue_wait: float
-    # Headers on every reply that came from a deployment.
+    # The Connection header of replies after which the connection stays open (W13).
+    keep_alive: str | None = None
+    # Headers that carry the name of the deployment, on its replies; none: there are no deployments to choose (W30).
     deployment_headers: tuple[str, ...] = ()
-    extra: Fields = field(default_factory=list)
 
 
 def canonical(name: str) -> str:
@@ -84,17 +89,22 @@ def canonical(name: str) -> str:
 
 
 _SPELLINGS: dict[Spelling, Callable[[str], str]] = {"canonical": canonical, "lower": str.lower}
-_CLIENT_ID_FORBIDDEN = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_IN_CLIENT_IDS = re.compile(r"[^A-Za-z0-9_-]")
 _CLIENT_ID_LENGTH = 40
 
 
 class Edge:
     """One front end at work before one service."""
 
-    def __init__(self, front: FrontEnd, name: str) -> None:
+    def __init__(self, front: FrontEnd, service: str) -> None:
         self._front = front
-        self._name = name
+        self._service = service
+        self._spell = _SPELLINGS[front.spelling]
+        # Header names of the container to those of the reply, None for what is not passed on. Filled as they come.
         self._names: dict[str, str | None] = {"Connection": None}
+        self._deployment_names = [self._spell(name) for name in front.deployment_headers]
+        self._own_head: Headers = [(self._spell("Server"), front.server)] if front.server else []
+        self._connection = self._spell("Connection")
 
     def prepare(self, headers: dict[str, str]) -> None:
         """Change the request's headers as the front end does before it passes them on (W11)."""
@@ -102,65 +112,73 @@ class Edge:
             headers["x-request-id"] = new_uuid()
             client_id = headers.get("x-ms-client-request-id")
             if client_id is not None:
-                headers["x-ms-client-request-id"] = _CLIENT_ID_FORBIDDEN.sub("", client_id)[:_CLIENT_ID_LENGTH]
+                client_id = _NOT_IN_CLIENT_IDS.sub("", client_id)[:_CLIENT_ID_LENGTH]
+                headers["x-ms-client-request-id"] = client_id
 
-    def pass_on(self, reply: Response, deployment: str | None = None) -> Response:
+    def pass_on(self, call: Call, reply: Response, deployment: str | None = None) -> Response:
         """Turn the container's reply into the front end's."""
-        front = self._front
-        status = reply.status
-        if status != 200:
-            mapped = front.statuses.get(status) or front.statuses.get(None)
-            if mapped is not None:
-                if front.names_model_status:
-                    reply.headers.append(("ms-azureml-model-error-reason", "model_error"))
-                    reply.headers.append(("ms-azureml-model-error-statuscode", str(status)))
-                reply.status = status = mapped
-            reply.reason = reason_phrase(status)
-        else:
-            reply.reason = "OK"
         names = self._names
-        fields: Fields = []
+        fields = self._own_head.copy()
         for name, value in reply.headers:
             try:
                 spelt = names[name]
             except KeyError:
-                spelt = names[name] = self._spell(name)
+                spelt = names[name] = self._passed_name(name)
             if spelt is not None:
                 fields.append((spelt, value))
-        if front.server is not None:
-            fields.insert(0, (names["Server"] or "Server", front.server))
+        if reply.status != 200:
+            self._map_status(reply, fields)
+        reply.reason = reason_phrase(reply.status)
         if deployment is not None:
-            fields.extend((name, deployment) for name in front.deployment_headers)
+            fields += [(name, deployment) for name in self._deployment_names]
         reply.headers = fields
-        reply.close = False
-        return reply
+        return self._finish(call, reply)
 
-    def _spell(self, name: str) -> str | None:
+    def _map_status(self, reply: Response, fields: Headers) -> None:
+        front = self._front
+        status = front.statuses.get(reply.status) or front.statuses.get(None)
+        if status is None:
+            return
+        if front.names_model_status:
+            fields.append((self._spell("ms-azureml-model-error-reason"), "model_error"))
+            fields.append((self._spell("ms-azureml-model-error-statuscode"), str(reply.status)))
+        reply.status = status
+
+    def _passed_name(self, name: str) -> str | None:
         lower = name.lower()
-        if lower == "server" and self._front.server is not None:
+        if lower == "server" and self._own_head:
             return None
         if not self._front.cors and (lower.startswith("access-control-") or lower == "vary"):
-            return None
-        return _SPELLINGS[self._front.spelling](name)
+            return None  # W19
+        return self._spell(name)
 
-    def form(self, condition: Condition, headers: Mapping[str, str]) -> Response:
+    def _finish(self, call: Call, reply: Response) -> Response:
+        """Say what becomes of the connection (W13)."""
+        reply.close = asks_to_close(call)
+        if reply.close:
+            reply.headers.append((self._connection, "close"))
+        elif self._front.keep_alive is not None:
+            reply.headers.append((self._connection, self._front.keep_alive))
+        return reply
+
+    def form(self, call: Call, condition: Condition) -> Response:
         """Return the front end's own answer in a condition. Raises KeyError for one that it does not know."""
         front = self._front
         form = front.forms[condition]
-        body = form.body.replace("{name}", self._name).encode()
-        fields: Fields = [("Server", front.server)] if front.server else []
-        fields.append(("Date", http_date()))
-        if form.content_type:
-            fields.append(("Content-Type", form.content_type))
-        fields.append(("Content-Length", str(len(body))))
-        fields.extend(form.headers)
+        body = form.body.replace("{name}", self._service).encode()
+        spell = self._spell
+        fields = self._own_head.copy()
+        fields.append((spell("Date"), http_date()))
+        fields.append((spell("Content-Type"), form.content_type))
+        fields.append((spell("Content-Length"), str(len(body))))
+        fields += [(spell(name), value) for name, value in form.headers]
         if form.ids:
-            fields.extend(modern_ids(headers)[0])
-        spell = _SPELLINGS[front.spelling]
-        return Response(
-            form.status,
-            reason_phrase(form.status),
-            [(spell(name), value) for name, value in fields],
-            body,
-            source="auth" if condition in ("unauthorized", "forbidden") else "front-end",
-        )
+            ids = modern_ids(call.headers)[0]
+            fields += [(spell(name), value) for name, value in ids if name in front.form_ids]
+        source: Literal["auth", "front-end"] = "auth" if condition in ("unauthorized", "forbidden") else "front-end"
+        reply = Response(form.status, reason_phrase(form.status), fields, body, source=source)
+        if call.method == "HEAD":
+            reply.body = b""
+        if call.request.version < (1, 1):
+            reply.version = "HTTP/1.0"
+        return self._finish(call, reply)

@@ -54,6 +54,9 @@ class Generation:
     """One generation of the inference server."""
 
     name: Literal["modern", "legacy"]
+    # The web server in the image: its Server header, and whether it closes the connection after each reply (W13).
+    web_server: str
+    closes: bool
     server_version: str | None
     parse_input: Callable[[Script, Call], Any]
     request_ids: Callable[[Mapping[str, str]], tuple[Fields, str | None]]
@@ -72,6 +75,8 @@ class Generation:
 
 MODERN = Generation(
     name="modern",
+    web_server="gunicorn",
+    closes=True,
     server_version="azmlinfsrv/1.5.1",
     parse_input=modern_input,
     request_ids=modern_ids,
@@ -115,6 +120,8 @@ def _page(status: int, name: str, text: str) -> str:
 
 LEGACY = Generation(
     name="legacy",
+    web_server="nginx/1.10.3 (Ubuntu)",
+    closes=False,
     server_version=None,
     parse_input=legacy_input,
     request_ids=legacy_ids,

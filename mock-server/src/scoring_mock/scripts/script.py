@@ -92,7 +92,3 @@ class Slept:
 
     seconds: float
     result: object
-
-
-class ResultTooLargeError(Exception):
-    """The script was asked for more than the mock is willing to hold in memory."""

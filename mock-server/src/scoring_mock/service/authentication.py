@@ -1,10 +1,10 @@
-"""Who may call a service: nobody asked, a key, or a token. Always at the front end, never in the container (W22)."""
+"""Who may call a service: anybody, holders of a key, or of a token. Checked at the front end only (W22)."""
 
 from __future__ import annotations
 
 from scoring_mock.profiles.catalogue import AuthMode
-from scoring_mock.service.clock import Clock
 from scoring_mock.service.keys import KeyName, KeyPair
+from scoring_mock.service.tokens import TokenIssuer
 
 _SCHEME = "Bearer "
 
@@ -12,21 +12,28 @@ _SCHEME = "Bearer "
 class Authenticator:
     """Decides over the value of the Authorization header.
 
-    The value is `Bearer <key-or-token>`, spelt exactly so: one blank, no other scheme, no other case (W22).
+    The value is `Bearer <key-or-token>`, spelt exactly so: one blank, no other scheme, no other case (W22). With keys
+    no token opens the service, and with tokens no key.
     """
 
-    def __init__(self, mode: AuthMode, keys: KeyPair, clock: Clock) -> None:
+    def __init__(self, mode: AuthMode, keys: KeyPair, tokens: TokenIssuer) -> None:
         self.mode = mode
         self.keys = keys
-        self._clock = clock
-        self._accepted: frozenset[str] = frozenset()
+        self.tokens = tokens
+        self._accepted: frozenset[str | None] = frozenset()
         self._remember_keys()
 
     def accepts(self, authorization: str | None) -> bool:
         """Return whether a request with this header may pass."""
+        if self.mode == "key":
+            return authorization in self._accepted
         if self.mode == "off":
             return True
-        return authorization in self._accepted
+        return (
+            authorization is not None
+            and authorization.startswith(_SCHEME)
+            and self.tokens.accepts(authorization[len(_SCHEME) :])
+        )
 
     def regenerate_key(self, name: KeyName, value: str | None = None) -> None:
         """Replace a key; requests with the old one are refused from now on (W23)."""

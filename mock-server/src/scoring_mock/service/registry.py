@@ -7,6 +7,7 @@ from typing import Any
 
 from scoring_mock.http_types import Ports, Request, Response, SpecError
 from scoring_mock.profiles.call import split_target
+from scoring_mock.service.acts import perform
 from scoring_mock.service.service import Service
 from scoring_mock.service.spec import parse_spec
 
@@ -81,7 +82,7 @@ class Registry:
 
     def act(self, name: str, act: Any) -> dict[str, Any]:
         """Do one act on a service. Raises KeyError for an unknown name, SpecError for a bad act."""
-        return self._services[name].act(act)
+        return perform(self._services[name], act)
 
     def drop(self, names: list[str]) -> int:
         """Forget services and close their connections; unknown names are ignored. Returns how many there were."""
