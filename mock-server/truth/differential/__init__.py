@@ -1,0 +1,1 @@
+"""The container profile against the genuine inference server."""
