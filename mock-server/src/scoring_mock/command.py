@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import errno
 import json
+import os
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import NoReturn
+from typing import IO, NoReturn
 
+from scoring_mock.http_types import SpecError
+from scoring_mock.profiles.catalogue import PROFILES
+from scoring_mock.serve import DEFAULT_PORT, FAULTS, Serve
 from scoring_mock.server import ALL_LISTENERS, Options, Server, run
 
 
@@ -54,6 +60,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     run_.add_argument("--exit-with-stdin", action="store_true", help="end when standard input is closed")
     run_.set_defaults(function=_run)
+
+    serve = commands.add_parser("serve", help="serve one endpoint for a person: prints addresses, keys and a curl line")
+    serve.add_argument("--profile", choices=tuple(PROFILES), default="managed-v2", help="default: %(default)s")
+    serve.add_argument("--auth", choices=("off", "key", "token"), help="default: what the profile has by default")
+    serve.add_argument("--name", default="diabetes", help="the name of the service (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s; 0: any free one")
+    serve.add_argument("--host", default="127.0.0.1", help="where to listen (default: %(default)s)")
+    serve.add_argument("--tls", action="store_true", help="https, with a certificate that is made at start")
+    serve.add_argument(
+        "--faults",
+        type=_faults,
+        default=[],
+        metavar="NAME,...",
+        help=f"every second scoring request fails: {', '.join(FAULTS)}",
+    )
+    serve.add_argument("--journal", metavar="FILE", help="append every request, with its headers, as a line of JSON")
+    serve.set_defaults(function=_serve)
     return parser
 
 
@@ -78,6 +101,14 @@ def _listeners(text: str) -> tuple[str, ...]:
     return names
 
 
+def _faults(text: str) -> list[str]:
+    names = text.split(",")
+    for name in names:
+        if name not in FAULTS:
+            raise argparse.ArgumentTypeError(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
+    return names
+
+
 def _run(arguments: argparse.Namespace) -> int:
     options = Options(
         host=arguments.host,
@@ -94,17 +125,53 @@ def _run(arguments: argparse.Namespace) -> int:
     return _serve_until_told(options, started, until_stdin_closes=arguments.exit_with_stdin)
 
 
-def _serve_until_told(options: Options, started: object, *, until_stdin_closes: bool = False) -> int:
+def _serve(arguments: argparse.Namespace) -> int:
+    profile = PROFILES[arguments.profile]
+    if arguments.auth is not None and arguments.auth not in profile.auth_modes:
+        raise UsageError(
+            f"the profile {profile.name} has no authentication {arguments.auth!r}, only {', '.join(profile.auth_modes)}"
+        )
+    scheme = "https" if arguments.tls else "http"
+    port = {scheme: arguments.port}
+    with _journal(arguments.journal) as journal:
+        options = Options(
+            host=arguments.host,
+            listeners=(scheme, "admin"),
+            fixed_ports={} if profile.dedicated else port,
+            own_ports=port if profile.dedicated else {},
+            journal=journal,
+        )
+        wish = Serve(arguments.profile, arguments.auth, arguments.name, arguments.tls, tuple(arguments.faults))
+        return _serve_until_told(options, wish.start)
+
+
+def _journal(path: str | None) -> contextlib.AbstractContextManager[IO[str] | None]:
+    """Open the file for the journal. It holds keys, as they were sent: only its owner may read it."""
+    if path is None:
+        return contextlib.nullcontext()
     try:
-        asyncio.run(run(options, started, until_stdin_closes=until_stdin_closes))  # type: ignore[arg-type]
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
-        raise UsageError(_why_not(error)) from error
+        raise UsageError(f"--journal: cannot write {path}: {error.strerror}") from error
+    return open(descriptor, "a", encoding="ascii", buffering=1)  # noqa: PTH123
+
+
+def _serve_until_told(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> int:
+    try:
+        asyncio.run(run(options, started, until_stdin_closes=until_stdin_closes))
+    except OSError as error:
+        raise UsageError(_why_not(error, options)) from error
+    except SpecError as error:
+        raise UsageError(str(error)) from error
     return 0
 
 
-def _why_not(error: OSError) -> str:
+def _why_not(error: OSError, options: Options) -> str:
+    """Say in one line why a server could not start; other errors go on."""
+    ports = [port for port in (*options.fixed_ports.values(), *options.own_ports.values()) if port]
+    where = f"{options.host}:{ports[0]}" if ports else options.host
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use; choose another with --port, or end the program that has it"
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES):
-        return f"cannot listen there: {error.strerror}"
+        return f"{where} is in use; choose another port with --port, or end the program that has it"
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(error, socket.gaierror):
+        return f"cannot listen on {where}: {error.strerror}"
     raise error

@@ -6,12 +6,14 @@ side knows more of the other than this module.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal, Protocol
 
 Source = Literal["auth", "front-end", "script", "reply", "fault"]
 Headers = list[tuple[str, str]]
+ConnectionFault = Literal["close", "reset", "silence"]
 
 
 class SpecError(ValueError):
@@ -116,10 +118,19 @@ class Service(Protocol):
 class Ports(Protocol):
     """Listeners of one service each, for profiles whose real path is `/score`. Given to the registry."""
 
-    def open(self, service: str, names: list[str]) -> dict[str, str]:
+    def open(
+        self,
+        service: str,
+        names: list[str],
+        faults: Sequence[ConnectionFault | None] = (),
+        *,
+        newest_tls: Literal["1.2", "1.3"] = "1.2",
+    ) -> dict[str, str]:
         """Listen for one service: for each name (`http`, `https`, `https-expired`, ...) its base URL.
 
-        Requests on them carry the service as `owner`. Raises SpecError for a name that does not exist.
+        Requests on them carry the service as `owner`. `faults` befall the first connections to each of them, in
+        order (ADMIN.md, `connections`; `replies.parse_connections` reads it); `newest_tls` is for `https`. Raises
+        SpecError for a name that does not exist.
         """
         ...
 

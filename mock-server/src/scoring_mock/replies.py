@@ -13,9 +13,9 @@ import re
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from scoring_mock.http_types import Fault, Headers, Response, SpecError, reason_phrase
+from scoring_mock.http_types import ConnectionFault, Fault, Headers, Response, SpecError, reason_phrase
 
 MAX_SECONDS: Final = 3600
 MAX_BODY: Final = 1024 * 1024 * 1024
@@ -106,6 +106,16 @@ def parse_reply(value: Any, where: str = "reply") -> Reply:
         version=version,
     )
     return Reply(response, _boolean(spec, "before_body", where))
+
+
+def parse_connections(value: Any, where: str = "connections") -> tuple[ConnectionFault | None, ...]:
+    """Read what befalls the first connections to a service's own listeners. Raises SpecError."""
+    if not isinstance(value, list):
+        raise SpecError(f"{where} must be a list")
+    for index, item in enumerate(value):
+        if item not in (None, *get_args(ConnectionFault)):
+            raise SpecError(f"{where}[{index}] must be null or one of {', '.join(get_args(ConnectionFault))}")
+    return tuple(value)
 
 
 def _deflate_raw(data: bytes) -> bytes:

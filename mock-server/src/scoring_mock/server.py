@@ -41,6 +41,7 @@ class Options:
     listeners: tuple[str, ...] = ALL_LISTENERS
     ports: range | None = None
     fixed_ports: dict[str, int] = field(default_factory=dict)
+    own_ports: dict[str, int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     journal: IO[str] | None = None
 
@@ -49,17 +50,19 @@ class DataPlane:
     """What stands behind the data listeners: the services, and a 404 for everything else."""
 
     def __init__(self, registry: Registry, journals: Journals) -> None:
-        """Route to the services of `registry`."""
+        """Route to the services of `registry`, but to those in `interrupted` first."""
         self._registry = registry
         self._journals = journals
         self._nobody = _Nobody(registry)
+        self.interrupted: dict[str, Service] = {}
 
     def route(self, request: Request) -> tuple[Service, Journal | None]:
         """Return the service of a request and its journal."""
         service = self._registry.resolve(request.listener, request)
         if service is None:
             return self._nobody, self._journals.unrouted
-        return service, self._journals.of(service.name)
+        name = service.name
+        return self.interrupted.get(name, service), self._journals.of(name)
 
     def journal_of_unread(self, owner: str | None) -> Journal | None:
         """Return where a request is recorded that could not be read."""
@@ -95,8 +98,10 @@ class Server:
             host=options.host,
             public_host=options.public_host or _reachable(options.host),
             ports=options.ports,
+            own_ports=options.own_ports,
         )
         self.registry = Registry(self.listeners)
+        self.data_plane = DataPlane(self.registry, self.journals)
         try:
             self._open()
         except BaseException:
@@ -106,7 +111,7 @@ class Server:
     def _open(self) -> None:
         options = self.options
         data = [name for name in options.listeners if name in KINDS]
-        self.listeners.serve(DataPlane(self.registry, self.journals), data, options.fixed_ports)
+        self.listeners.serve(self.data_plane, data, options.fixed_ports)
         if ADMIN in options.listeners:
             names = (options.admin_host, *options.admin_names)
             plane = AdminPlane(self.registry, self.journals, lambda: self.info, names)

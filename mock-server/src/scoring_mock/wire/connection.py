@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
-from scoring_mock.http_types import Request, Response, Service
+from scoring_mock.http_types import ConnectionFault, Request, Response, Service
 from scoring_mock.wire import faults
 from scoring_mock.wire.journal import ConnectionRecord, Entry, Journal
 from scoring_mock.wire.parser import ChunkedBody, Head, ParseError, parse_head, too_large_body
@@ -61,9 +61,6 @@ class Site(Protocol):
     def journal_of_unread(self, owner: str | None) -> Journal | None:
         """Return the journal of requests that could not even be read."""
         ...
-
-
-ConnectionFault = Literal["close", "reset", "silence"]
 
 
 class Connection:

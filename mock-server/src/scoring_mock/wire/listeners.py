@@ -8,13 +8,13 @@ import errno
 import itertools
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from scoring_mock.http_types import SpecError
-from scoring_mock.wire.connection import BrokenConnection, Connection, ConnectionFault, Limits, Site
+from scoring_mock.http_types import ConnectionFault, SpecError
+from scoring_mock.wire.connection import BrokenConnection, Connection, Limits, Site
 from scoring_mock.wire.journal import ConnectionRecord, Journals
 
 if TYPE_CHECKING:
@@ -133,10 +133,12 @@ class Listeners:
         host: str = "127.0.0.1",
         public_host: str | None = None,
         ports: range | None = None,
+        own_ports: Mapping[str, int] | None = None,
     ) -> None:
         """Listen on `host`, call it `public_host` in addresses, and take the ports from `ports`, else any free ones.
 
-        `certificates` is called when the first TLS connection comes.
+        `certificates` is called when the first TLS connection comes. `own_ports` are for the first service that opens
+        listeners of those names.
         """
         self.loop = loop
         self._journals = journals
@@ -145,6 +147,7 @@ class Listeners:
         self._host = host
         self._public_host = public_host or host
         self._ports = ports
+        self._own_ports = dict(own_ports or {})
         self._site: Site | None = None
         self._shared: dict[str, Listener] = {}
         self._own: dict[str, list[Listener]] = {}
@@ -171,7 +174,14 @@ class Listeners:
         """Return the base URL of each shared data-plane listener by name."""
         return {name: self._url(item) for name, item in self._shared.items() if item.site is self._site}
 
-    def open(self, service: str, names: list[str], faults: Sequence[ConnectionFault | None] = ()) -> dict[str, str]:
+    def open(
+        self,
+        service: str,
+        names: list[str],
+        faults: Sequence[ConnectionFault | None] = (),
+        *,
+        newest_tls: Literal["1.2", "1.3"] = "1.2",
+    ) -> dict[str, str]:
         """Listen for one service; see `http_types.Ports.open`."""
         assert self._site is not None
         opened = self._own.setdefault(service, [])
@@ -180,7 +190,10 @@ class Listeners:
             kind = KINDS.get(name)
             if kind is None:
                 raise SpecError(f"there is no listener {name!r}; there are {', '.join(KINDS)}")
-            listener = Listener(self, name, kind, self._site, self._bind(self._host, 0), service=service, faults=faults)
+            if name == "https" and newest_tls == "1.3":
+                kind = KINDS["https-tls12-tls13"]
+            sock = self._bind(self._host, self._own_ports.pop(name, 0))
+            listener = Listener(self, name, kind, self._site, sock, service=service, faults=faults)
             opened.append(listener)
             result[name] = self._url(listener)
         return result

@@ -10,7 +10,8 @@ import contextlib
 import ssl
 from typing import Any, Final
 
-from scoring_mock.wire.connection import READ_SIZE, Connection, ConnectionFault
+from scoring_mock.http_types import ConnectionFault
+from scoring_mock.wire.connection import READ_SIZE, Connection
 
 _PLAIN_HTTP: Final = (
     b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 45\r\n\r\n"
