@@ -4,14 +4,14 @@ An act is an object whose member `act` says what to do. Every answer is an objec
 
 | act | members | answer |
 |---|---|---|
-| `regenerate_key` | `key`: `primary` or `secondary`; `value`: the new key (random) | `primary_key`, `secondary_key` |
-| `issue_token` | | `token`, `token_type` (`Bearer`), `refresh_by`, `expires` (whole seconds since the epoch) |
-| `expire_tokens` | | `expired`: how many tokens there were |
-| `move_clock` | `seconds`, negative for back | `now`, the service's time in seconds since the epoch |
-| `set_auth` | `auth`: `off`, `key` or `token` | `auth`, and the keys with `key` |
-| `set_condition` | `condition`: a name that the profile knows, or null to end it | `condition` |
-| `set_deployments` | `deployments`: shares by name (`managed-v2`) | `deployments` |
-| `add_replies` | `replies`; `to`: `score` (default), `swagger` or `health` | `waiting`: how many there are now |
+| `regenerate` | `key`: `primary` or `secondary`; `value`: the new key (random) | `primary_key`, `secondary_key` |
+| `issue-token` | | `token`, `token_type` (`Bearer`), `refresh_by`, `expires` (whole seconds since the epoch) |
+| `expire-tokens` | | `expired`: how many tokens there were |
+| `move-clock` | `seconds`, negative for back | `now`, the service's time in seconds since the epoch |
+| `set-auth` | `auth`: `off`, `key` or `token` | `auth`, and the keys with `key` |
+| `set-condition` | `condition`: a name that the profile knows, or null to end it | `condition` |
+| `set-deployments` | `deployments`: shares by name (`managed-v2`) | `deployments` |
+| `add-replies` | `replies`; `to`: `score` (default), `swagger` or `health` | `waiting`: how many there are now |
 """
 
 from __future__ import annotations
@@ -112,12 +112,12 @@ def _add_replies(service: Service, act: dict[str, Any]) -> dict[str, Any]:
 
 
 ACTS: Final[dict[str, tuple[set[str], Callable[[Service, dict[str, Any]], dict[str, Any]]]]] = {
-    "regenerate_key": ({"key", "value"}, _regenerate_key),
-    "issue_token": (set(), _issue_token),
-    "expire_tokens": (set(), _expire_tokens),
-    "move_clock": ({"seconds"}, _move_clock),
-    "set_auth": ({"auth"}, _set_auth),
-    "set_condition": ({"condition"}, _set_condition),
-    "set_deployments": ({"deployments"}, _set_deployments),
-    "add_replies": ({"replies", "to"}, _add_replies),
+    "regenerate": ({"key", "value"}, _regenerate_key),
+    "issue-token": (set(), _issue_token),
+    "expire-tokens": (set(), _expire_tokens),
+    "move-clock": ({"seconds"}, _move_clock),
+    "set-auth": ({"auth"}, _set_auth),
+    "set-condition": ({"condition"}, _set_condition),
+    "set-deployments": ({"deployments"}, _set_deployments),
+    "add-replies": ({"replies", "to"}, _add_replies),
 }

@@ -11,7 +11,8 @@ from scoring_mock.service.acts import perform
 from scoring_mock.service.service import Service
 from scoring_mock.service.spec import parse_spec
 
-_DEDICATED = ["http", "https"]
+# The listeners of a service that owns its host, as far as they are switched on.
+_USUAL = ("http", "https")
 
 
 class Registry:
@@ -68,13 +69,19 @@ class Registry:
         return [self.describe(service.name) for service in made]
 
     def _add(self, service: Service) -> None:
+        self._services[service.name] = service
         shared = self._ports.shared()
-        if service.profile.dedicated:
-            self._bases[service.name] = self._ports.open(service.name, [name for name in _DEDICATED if name in shared])
+        names = service.listeners
+        if names is None:
+            names = tuple(name for name in _USUAL if name in shared) if service.profile.dedicated else ()
+        if names:
+            self._bases[service.name] = self._ports.open(
+                service.name, list(names), service.connections, newest_tls=service.profile.newest_tls
+            )
         else:
             self._bases[service.name] = shared
+        if service.base:
             self._by_base[service.base] = service
-        self._services[service.name] = service
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return the `service` object of the admin plane. Raises KeyError for an unknown name."""

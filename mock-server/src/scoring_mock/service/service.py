@@ -43,6 +43,8 @@ class Service:
         self.generation = GENERATIONS[spec.generation]
         self.script = spec.script
         self.details = spec.details
+        self.listeners = spec.listeners
+        self.connections = spec.connections
         self.created = self.updated = time.time()
         self.base = spec.profile.base.replace("{name}", spec.name)
         self.clock = Clock()

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
-from scoring_mock.http_types import SpecError
+from scoring_mock.http_types import ConnectionFault, SpecError
 from scoring_mock.profiles.catalogue import PROFILES, AuthMode, GenerationName, Profile, ProfileName
 from scoring_mock.profiles.front_end import Condition
+from scoring_mock.replies import parse_connections
 from scoring_mock.scripts.catalogue import SCRIPTS
 from scoring_mock.service.answers import Answer, parse_answers, parse_condition
 from scoring_mock.service.tokens import LIFETIME, REFRESH_AFTER
@@ -71,6 +72,8 @@ class ServiceSpec:
     token_refresh_seconds: float
     token_lifetime_seconds: float
     details: Details
+    listeners: tuple[str, ...] | None
+    connections: tuple[ConnectionFault | None, ...]
 
 
 # Every member of a spec; ADMIN.md describes them.
@@ -104,6 +107,8 @@ _MEMBERS = frozenset(
         "model_name",
         "model_version",
         "image_name",
+        "listeners",
+        "connections",
     )
 )
 
@@ -155,6 +160,8 @@ def parse_spec(value: Any, where: str = "service") -> ServiceSpec:
         token_refresh_seconds=read.seconds("token_refresh_seconds", REFRESH_AFTER),
         token_lifetime_seconds=read.seconds("token_lifetime_seconds", LIFETIME),
         details=_details(read),
+        listeners=_listeners(read, profile),
+        connections=_connections(read),
     )
 
 
@@ -295,6 +302,23 @@ def _bandwidth(read: _Reader) -> Bandwidth | None:
         raise SpecError(f"{read.where}.bandwidth_delay_ms must be an object with request and response")
     inner = _Reader(value, f"{read.where}.bandwidth_delay_ms")
     return Bandwidth(inner.integer("request", 0, 60_000, 0), inner.integer("response", 0, 60_000, 0))
+
+
+def _listeners(read: _Reader, profile: Profile) -> tuple[str, ...] | None:
+    names = read.value.get("listeners")
+    if names is None:
+        if "connections" in read.value and not profile.dedicated:
+            raise SpecError(f"{read.where}.connections goes only with listeners of the service's own")
+        return None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise SpecError(f"{read.where}.listeners must be a list of names of listeners, at least one")
+    return tuple(names)
+
+
+def _connections(read: _Reader) -> tuple[ConnectionFault | None, ...]:
+    if "connections" not in read.value:
+        return ()
+    return tuple(parse_connections(read.value["connections"], f"{read.where}.connections"))
 
 
 def _details(read: _Reader) -> Details:

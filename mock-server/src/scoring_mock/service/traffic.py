@@ -8,7 +8,7 @@ from time import monotonic
 
 
 class Traffic:
-    """Deployments by name with their shares of the traffic, dealt out evenly: of 90 and 10, one in ten is the second's."""
+    """Deployments by name with their shares of the traffic, dealt out evenly: of 90 and 10, one in ten."""
 
     def __init__(self, shares: Iterable[tuple[str, int]]) -> None:
         self.shares: dict[str, int] = dict(shares)
