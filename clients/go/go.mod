@@ -1,0 +1,3 @@
+module azureml-scoring-clients/go
+
+go 1.25
