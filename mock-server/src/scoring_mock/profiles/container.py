@@ -18,6 +18,7 @@ from scoring_mock.profiles.generations import Failure, Generation
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import InputRefusedError
 from scoring_mock.profiles.pages import gunicorn_page
+from scoring_mock.profiles.query import first_value
 from scoring_mock.profiles.request_ids import Fields
 from scoring_mock.scripts.script import AmlResponse, Schema, Script, Slept, StreamResponse
 from scoring_mock.swagger.legacy import legacy_document
@@ -184,7 +185,7 @@ class Container:
         return self._reply(call, answer.status, fields, body, ids)
 
     def _swagger(self, call: Call, ids: Fields) -> Response:
-        version = _first_value(call.query, "version")
+        version = first_value(call.query, "version")
         if not self._generation.swagger_versions:
             version = "legacy" if self._schema else "none"  # W16
         elif version is None:
@@ -273,14 +274,3 @@ def to_json(value: Any) -> bytes:
         if "n" not in text:
             return text.encode()
     return json.dumps(value).encode()
-
-
-def _first_value(query: str, name: str) -> str | None:
-    if not query:
-        return None
-    from urllib.parse import parse_qsl
-
-    for key, value in parse_qsl(query, keep_blank_values=True, errors="replace"):
-        if key == name:
-            return value
-    return None

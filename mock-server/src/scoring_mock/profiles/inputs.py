@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 from scoring_mock.profiles.call import Call
+from scoring_mock.profiles.query import query_pairs
 from scoring_mock.scripts.raw_request import RawRequest
 from scoring_mock.scripts.script import REQUIRED, Script
 
@@ -43,6 +43,7 @@ def _raw(call: Call) -> RawRequest:
         method=call.method,
         path=call.path,
         query=call.query,
+        args=dict(reversed(query_pairs(call.query))),
         content_type=call.headers.get("content-type", ""),
         body=call.request.body,
     )
@@ -115,7 +116,7 @@ def _text(call: Call) -> str:
 def _query_members(query: str) -> dict[str, Any]:
     """Return the query's values, parsed as JSON where they are JSON; repeated names become a list (W42)."""
     found: dict[str, list[Any]] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True, errors="replace"):
+    for name, text in query_pairs(query):
         try:
             value: Any = json.loads(text)
         except ValueError:

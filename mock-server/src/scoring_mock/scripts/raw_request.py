@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from urllib.parse import parse_qsl
 
 
-@dataclass
+@dataclass(slots=True)
 class RawRequest:
-    """What @rawhttp hands to run(): method, path, query, and the bytes of the body, untouched."""
+    """What @rawhttp hands to run(): method, path, query, and the bytes of the body, untouched.
+
+    `args` has the query's values by name, of repeated names the first.
+    """
 
     method: str
     path: str
     query: str
+    args: dict[str, str]
     content_type: str
     body: bytes
-
-    @cached_property
-    def args(self) -> dict[str, str]:
-        """The query's values by name; of repeated names the first."""
-        return dict(reversed(parse_qsl(self.query, keep_blank_values=True, errors="replace")))
 
     @property
     def full_path(self) -> str:
