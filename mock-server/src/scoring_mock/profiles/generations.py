@@ -90,7 +90,6 @@ MODERN = Generation(
         "id-too-long": ErrorForm(431, "message"),  # W10
         "bad-input": ErrorForm(400, "message"),  # W03
         "unsupported-media-type": ErrorForm(415, "message", "Expects Content-Type to be application/json"),  # W03 W39
-        "too-large-form": ErrorForm(413, "message", "The data value transmitted exceeds the capacity limit."),
         "script-failed": ErrorForm(
             500,
             "message",
@@ -133,7 +132,6 @@ LEGACY = Generation(
         "id-too-long": ErrorForm(431, "message"),
         "bad-input": ErrorForm(500, "text", failed=True),
         "unsupported-media-type": ErrorForm(415, "message", "Expects Content-Type to be application/json"),
-        "too-large-form": ErrorForm(500, "text", "An unexpected internal error occurred. {}"),
         "script-failed": ErrorForm(500, "text", failed=True),  # W07: the exception's own text
         "script-timeout": ErrorForm(500, "text", "Scoring timeout after {} ms", failed=True),
         # W07: the genuine text is a whole traceback; the mock's is its first and last line.

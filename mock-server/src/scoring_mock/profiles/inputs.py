@@ -10,10 +10,8 @@ from scoring_mock.profiles.query import query_pairs
 from scoring_mock.scripts.raw_request import RawRequest
 from scoring_mock.scripts.script import REQUIRED, Script
 
-Refusal = Literal["bad-input", "unsupported-media-type", "score-method-not-allowed", "too-large-form", "internal"]
+Refusal = Literal["bad-input", "unsupported-media-type", "score-method-not-allowed", "internal"]
 
-# Werkzeug's limit for form fields in memory, in bytes.
-_FORM_LIMIT = 500_000
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -104,8 +102,6 @@ def _text(call: Call) -> str:
     media_type, _, options = call.headers.get("content-type", "").partition(";")
     media_type = media_type.strip().lower()
     if media_type in _FORM_TYPES and (media_type != "multipart/form-data" or "boundary=" in options.lower()):
-        if len(call.request.body) > _FORM_LIMIT and media_type != "multipart/form-data":
-            raise InputRefusedError("too-large-form")
         return ""
     try:
         return str(call.request.body, "utf-8")
