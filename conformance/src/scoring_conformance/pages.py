@@ -39,15 +39,12 @@ def _cases(cases: Sequence[Case]) -> str:
             "| case | | severity | clauses |",
             "|---|---|---|---|",
         ]
-        for template, members in groupby(group, key=lambda c: (c.title, c.severity, c.clause)):
-            ids = [c.id for c in members]
-            title, severity, clause = template
-            if len(ids) == 1:
-                name = f"`{ids[0]}`"
-            else:
-                stem = ids[0].rpartition("/")[0]
-                name = f"`{stem}/`: " + ", ".join(f"`{i.rpartition('/')[2]}`" for i in ids)
-            lines.append(f"| {name} | {_cell(title)} | {severity} | {', '.join(clause)} |")
+        for template, members in groupby(group, key=lambda c: c.template):
+            first, *others = list(members)
+            name = f"`{template}`"
+            if others:
+                name += ": " + ", ".join(f"`{c.id.removeprefix(template)}`" for c in [first, *others])
+            lines.append(f"| {name} | {_cell(first.title)} | {first.severity} | {', '.join(first.clause)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -61,15 +58,10 @@ def _behaviour(cases: Sequence[Case]) -> str:
     rules: dict[str, Any] = MarkedDocument(repository() / "conformance" / "clauses" / "behaviour.yaml").data
     lines = ["| id | rule | basis | cases |", "|---|---|---|---|"]
     for name, rule in rules.items():
-        proofs = sorted({_template(c) for c in cases if name in {clause.partition("/")[0] for clause in c.clause}})
+        proofs = sorted({c.template for c in cases if name in {clause.partition("/")[0] for clause in c.clause}})
         shown = ", ".join(f"`{p}`" for p in proofs)
         lines.append(f"| {name} | {_cell(rule['rule'])} | {rule['basis']} | {shown} |")
     return f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}"
-
-
-def _template(case: Case) -> str:
-    """A template's name where the case is one of many from it."""
-    return case.id if len(case.id.split("/")) < 3 or case.id.startswith("auth/key/") else case.id.rpartition("/")[0]
 
 
 def _cell(text: str) -> str:

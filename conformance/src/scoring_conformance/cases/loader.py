@@ -53,7 +53,7 @@ def _read(path: Path) -> Iterable[Case]:
                 raise UsageProblem(f"{path}:{where}: {unknown_name('clause', clause, clauses())}")
         try:
             for filled in _expand(raw):
-                case = _case(filled, path, line)
+                case = _case(filled, path, line, raw["id"])
                 _check(case)
                 yield case
         except UsageProblem as problem:
@@ -102,7 +102,7 @@ def _fill(node: Any, values: dict[str, Any], used: set[str]) -> Any:
     return _PARAMETER.sub(lambda m: str(values[m[1]]), node)
 
 
-def _case(raw: dict[str, Any], path: Path, line: int) -> Case:
+def _case(raw: dict[str, Any], path: Path, line: int, template: str) -> Case:
     error = schemas.first_error("case-file", [raw])
     if error is not None:  # a parameter's value can break what the template kept
         raise UsageProblem(schemas.explain(_deepest(error)))
@@ -119,6 +119,7 @@ def _case(raw: dict[str, Any], path: Path, line: int) -> Case:
         expect=raw["expect"],
         path=path,
         line=line,
+        template=template,
     )
 
 

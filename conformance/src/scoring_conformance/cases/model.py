@@ -27,6 +27,8 @@ class Case:
     expect: dict[str, Any]
     path: Path
     line: int
+    template: str
+    """The id that stands in the file: the case's own, or that of the template it was made from."""
 
     @property
     def negative(self) -> bool:

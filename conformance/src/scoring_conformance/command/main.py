@@ -177,7 +177,8 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         terminal.end()
         if session.document:
-            terminal.report(session.document, every_case=options.all, folder=_relative(folder))
+            templates = {case.id: case.template for case in cases}
+            terminal.report(session.document, templates, every_case=options.all, folder=_relative(folder))
     chosen = {m.name for m in manifests}
     absent = sorted(required - chosen)
     if absent and options.client:

@@ -68,11 +68,20 @@ class Terminal:
             self._progress.stop()
             self._progress = None
 
-    def report(self, document: Mapping[str, Any], *, every_case: bool, folder: str) -> None:
-        """The matrix, the failures, the summary."""
+    def report(
+        self, document: Mapping[str, Any], templates: Mapping[str, str], *, every_case: bool, folder: str
+    ) -> None:
+        """The matrix, the failures, the summary.
+
+        Args:
+            document: the results.
+            templates: the template of each case, so that its many cases can share a row when all passed.
+            every_case: a row for each case all the same.
+            folder: where the results are.
+        """
         clients = sorted({v["client"] for v in document["verdicts"]})
         cells = {(v["client"], v["case"]): v for v in document["verdicts"]}
-        self.console.print(self._matrix(clients, cells, every_case=every_case))
+        self.console.print(self._matrix(clients, cells, {} if every_case else templates))
         self._failures(document["verdicts"])
         for name, client in document["clients"].items():
             if "not_run" in client:
@@ -80,30 +89,30 @@ class Terminal:
         self.console.print(self._summary(document, len(clients), folder))
 
     def _matrix(
-        self, clients: Sequence[str], cells: Mapping[tuple[str, str], Mapping[str, Any]], *, every_case: bool
+        self,
+        clients: Sequence[str],
+        cells: Mapping[tuple[str, str], Mapping[str, Any]],
+        templates: Mapping[str, str],
     ) -> Table:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("case", no_wrap=True)
         for client in clients:
             table.add_column(client, no_wrap=True)
         cases = sorted({case for _, case in cells})
-        for template, group in groupby(cases, key=lambda case: case.rpartition("/")[0]):
+        for template, group in groupby(cases, key=lambda case: templates.get(case, case)):
             members = list(group)
             boring = all(cells[client, case]["verdict"] == "pass" for case in members for client in clients)
-            if len(members) > 1 and boring and not every_case:
-                table.add_row(
-                    f"{template}/* [dim]({len(members)} cases)[/dim]",
-                    *(self._cell("pass", len(members)) for _ in clients),
-                )
+            if len(members) > 1 and boring:
+                table.add_row(f"{template}/* [dim]({len(members)} cases)[/dim]", *(self._cell("pass") for _ in clients))
             else:
                 for case in members:
                     table.add_row(escape(case), *(self._cell(cells[client, case]["verdict"]) for client in clients))
         return table
 
     @staticmethod
-    def _cell(verdict: str, count: int = 1) -> str:
+    def _cell(verdict: str) -> str:
         style = _STYLE[verdict]
-        return f"[{style}]{verdict}{f' x{count}' if count > 1 else ''}[/{style}]"
+        return f"[{style}]{verdict}[/{style}]"
 
     def _failures(self, verdicts: Sequence[Mapping[str, Any]]) -> None:
         bad = [v for v in verdicts if v["verdict"] in ("fail", "error", "warn", "unsupported")]
@@ -129,11 +138,15 @@ class Terminal:
         cases = len({v["case"] for v in document["verdicts"]})
         run = document["run"]
         whole = "" if document["complete"] else "[bold red]cut short:[/bold red] "
-        said = ", ".join(parts) or "no verdict"
+        size = f"{_count(clients, 'client')} x {_count(cases, 'case')}"
         return (
-            f"\n{whole}{clients} clients x {cases} cases: {said}; mock {run['mock']['kind']}, "
+            f"\n{whole}{size}: {', '.join(parts) or 'no verdict'}; mock {run['mock']['kind']}, "
             f"{run['seconds']:.1f} s, seed {document['seed']}, results in {escape(folder)}/results.json"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _text(value: Any) -> str:

@@ -68,6 +68,7 @@ def control(client: str, seed: str) -> Planned:
         },
         path=Path(__file__),
         line=1,
+        template="control/positive",
     )
     return Planned(client, case, {"name": name, "profile": "aks-v1", "auth": "off"}, rows, [], None)
 
