@@ -116,8 +116,10 @@ def _patched(name: str, path: Path, base: str, patches: Sequence[Mapping[str, st
 
 
 def _tree(manifest: Manifest) -> dict[str, bytes]:
+    """What a client is made of: its sources, its published file, its adapter's folder."""
+    own = f"{manifest.folder.relative_to(manifest.root).as_posix()}/**/*"
     files = {}
-    for pattern in manifest.sources:
+    for pattern in {*manifest.sources, own, *([manifest.client] if manifest.client else ())}:
         for path in manifest.root.glob(pattern):
             relative = path.relative_to(manifest.root)
             if path.is_file() and not {"bin", "obj", "target", "__pycache__"} & set(relative.parts):
