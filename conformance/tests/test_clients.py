@@ -52,7 +52,7 @@ def test_the_four_reference_clients_are_there():
         assert one.reference
         assert one.client is not None
         assert (one.root / one.client).is_file(), one.client
-        assert one.toolchains
+        assert one.toolchains or one.run[0] == "{python}"  # the suite's own interpreter is there
 
 
 def test_an_unknown_client_gets_the_nearest_names():
