@@ -206,6 +206,10 @@ class Listeners:
             if connection.service_name == service:
                 connection.close()
 
+    def count(self, service: str) -> int:
+        """Return how many connections are open whose last request was for a service, or that its listeners took."""
+        return sum(connection.service_name == service for connection in self._connections)
+
     def stop(self) -> None:
         """Close everything."""
         for listener in self._shared.values():

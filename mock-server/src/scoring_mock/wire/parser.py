@@ -119,7 +119,7 @@ def parse_head(data: bytes) -> Head | None:
     expect = host = content_type = False
     connection: str | None = None
     for line in lines:
-        field, special = _LINES.get(line) or _parse_field(line)
+        field, special = _LINES.get(line) or _parse_field(line, headers)
         headers.append(field)
         if special == 0:
             continue
@@ -229,12 +229,12 @@ def _parse_request_line(line: bytes) -> tuple[str, str, tuple[int, int]]:
     return result
 
 
-def _parse_field(line: bytes) -> tuple[tuple[str, str], int]:
+def _parse_field(line: bytes, before: list[tuple[str, str]]) -> tuple[tuple[str, str], int]:
     if len(line) + 2 > MAX_FIELD_SIZE:
         raise too_large_headers("limit request headers fields size")
     match = _FIELD.fullmatch(line)
     if match is None:
-        raise _bad_field(line)
+        raise _bad_field(line, before)
     name = match[1].decode("ascii").lower()
     result = ((name, match[2].rstrip(b" \t").decode("latin-1")), _SPECIAL.get(name, 0))
     if len(line) <= _MAX_CACHED_LINE:
@@ -244,10 +244,10 @@ def _parse_field(line: bytes) -> tuple[tuple[str, str], int]:
     return result
 
 
-def _bad_field(line: bytes) -> ParseError:
+def _bad_field(line: bytes, before: list[tuple[str, str]]) -> ParseError:
     text = line.decode("latin-1")
-    if text[:1] in (" ", "\t"):
-        return bad_request("Obsolete line folding is unacceptable: " + repr(text.strip(" \t")))
+    if before and text[:1] in (" ", "\t"):
+        return bad_request(f"Obsolete line folding is unacceptable: {before[-1][0].upper()!r}")
     if text.find(":") <= 0:
         return bad_request(f"Invalid HTTP Header: {text!r}")
     name = text.partition(":")[0]
@@ -367,8 +367,10 @@ class ChunkedBody:
         lines = section.split(b"\r\n")
         if len(lines) > MAX_FIELDS:
             raise too_large_headers("limit request headers fields")
+        trailers: list[tuple[str, str]] = []
         for line in lines:
-            name = _parse_field(line)[0][0]
+            trailers.append(_parse_field(line, trailers)[0])
+            name = trailers[-1][0]
             if name in _FORBIDDEN_TRAILERS:
                 raise bad_request(f"Invalid HTTP header name: {name.upper()!r}")
         return end + 4
