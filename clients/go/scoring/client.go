@@ -201,9 +201,6 @@ func (c *Client) attempt(ctx context.Context, call Call, payload []byte) ([]byte
 
 	response, err := c.roundTrip(request)
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("the connection was closed before a reply: %w", err)
-		}
 		return nil, c.noReply(ctx, call, err)
 	}
 	defer response.Body.Close()
@@ -211,14 +208,14 @@ func (c *Client) attempt(ctx context.Context, call Call, payload []byte) ([]byte
 	case response.StatusCode < 100:
 		return nil, c.noReply(ctx, call, fmt.Errorf("the reply has the status %03d, which is not HTTP", response.StatusCode))
 	case response.StatusCode < 200:
-		return nil, c.serviceError(call, response, nil) // 101: the stream that follows is no body
+		return nil, c.serviceError(call, response, nil, false) // 101: the stream that follows is no body
 	case response.StatusCode > 299:
 		// The status is the outcome, whatever becomes of the body (B50): unless the caller gives up meanwhile.
 		body, err := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 		if err != nil && cancelled(ctx) {
 			return nil, ctx.Err()
 		}
-		return nil, c.serviceError(call, response, body)
+		return nil, c.serviceError(call, response, body, err != nil || len(body) == maxErrorBody)
 	}
 	if encoding := strings.Join(response.Header.Values("Content-Encoding"), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, c.replyError(call, fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil, false)
@@ -253,7 +250,8 @@ type abandonedKey struct{}
 
 // newTransport makes a connection pool. It is no clone of http.DefaultTransport, because programs replace that by other types.
 func newTransport(connectTimeout time.Duration, loopback bool) *http.Transport {
-	dialer := &net.Dialer{Timeout: connectTimeout}
+	backstop := max(connectTimeout, time.Minute) // for a connection that no request waits for any more
+	dialer := &net.Dialer{Timeout: backstop}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment,
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -268,7 +266,7 @@ func newTransport(connectTimeout time.Duration, loopback bool) *http.Transport {
 			return conn, err
 		},
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: connectTimeout,
+		TLSHandshakeTimeout: backstop,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     90 * time.Second,
 		Protocols:           new(http.Protocols),
@@ -398,13 +396,16 @@ func (c *Client) noReply(ctx context.Context, call Call, err error) error {
 	if inner := (*url.Error)(nil); errors.As(err, &inner) {
 		err = inner.Err // the outer text holds the query
 	}
+	if errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the connection was closed before a reply: %w", err)
+	}
 	if text := err.Error(); c.mask(text, false) != text {
 		err = errors.New(c.mask(text, false)) // it quotes what the server sent, and the server echoes the key
 	}
 	return &TransportError{Call: call, Err: err}
 }
 
-func (c *Client) serviceError(call Call, response *http.Response, body []byte) error {
+func (c *Client) serviceError(call Call, response *http.Response, body []byte, cut bool) error {
 	header := response.Header
 	requestID := header.Get("x-request-id")
 	if requestID == "" {
@@ -417,7 +418,7 @@ func (c *Client) serviceError(call Call, response *http.Response, body []byte) e
 	return &ServiceError{
 		Call:              call,
 		StatusCode:        response.StatusCode,
-		Message:           c.mask(serviceMessage(body), len(body) == maxErrorBody),
+		Message:           c.mask(serviceMessage(body), cut),
 		Body:              body,
 		RequestID:         c.mask(requestID, false),
 		ModelStatus:       int(modelStatus),

@@ -1,0 +1,243 @@
+package scoring
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// overPipe makes an HTTP client whose connections lead to answer and touch no network, so that a test can own the clock.
+func overPipe(t *testing.T, script answer) *http.Client {
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		s := &server{answers: []answer{script}, closed: make(chan struct{}, 1)}
+		running.Go(func() {
+			defer far.Close()
+			s.serveConnection(far, 1)
+		})
+		return near, nil
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// drip answers with one byte a second after another, until the other side closes.
+func drip(begin, drop string) answer {
+	return func(conn net.Conn, _ received) bool {
+		_, err := io.WriteString(conn, begin)
+		for err == nil {
+			time.Sleep(time.Second)
+			_, err = io.WriteString(conn, drop)
+		}
+		return false
+	}
+}
+
+var slow = map[string]answer{
+	"nothing":          silence(""),
+	"part of a header": silence("HTTP/1.1 200 OK\r\nContent-"),
+	"part of the body": silence("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,"),
+	"dripping headers": drip("HTTP/1.1 200 OK\r\n", "X: y\r\n"),
+	"dripping body":    drip("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", " "),
+	"dripping chunks":  drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n"),
+}
+
+// B02, B31, B32: whatever is slow, the call ends with the limit, which is 100 s by default.
+func TestTimeout(t *testing.T) {
+	t.Parallel()
+	for name, answer := range slow {
+		for _, timeout := range []time.Duration{0, 7 * time.Second} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client := newClient(t, "http://example.com/score", Options{Timeout: timeout, HTTPClient: overPipe(t, answer)})
+					begin := time.Now()
+					err := scoreError[*TransportError](t, client)
+					want, text := 100*time.Second, "no whole reply within 1m40s"
+					if timeout != 0 {
+						want, text = timeout, "no whole reply within 7s"
+					}
+					if took := time.Since(begin); took != want {
+						t.Errorf("the call took %v, want %v", took, want)
+					}
+					if want := "POST http://example.com/score: " + text + " (1 attempt)"; err.Error() != want || !err.Timeout() {
+						t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
+					}
+					if errors.Is(err, context.DeadlineExceeded) {
+						t.Error("it cannot be told from a deadline of the caller's")
+					}
+				})
+			})
+		}
+	}
+}
+
+// B50 before B32: a status that is known stays the outcome.
+func TestTimeoutInAnErrorBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		answer := silence("HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nlater")
+		err := scoreError[*ServiceError](t, newClient(t, "http://example.com/score", Options{HTTPClient: overPipe(t, answer)}))
+		if err.StatusCode != 503 || err.Message != "later" {
+			t.Errorf("got status %d, message %q", err.StatusCode, err.Message)
+		}
+	})
+}
+
+// B33, B34: a deadline of the caller's surfaces as ctx.Err().
+func TestDeadlineOfTheCaller(t *testing.T) {
+	t.Parallel()
+	for name, answer := range slow {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := newClient(t, "http://example.com/score", Options{HTTPClient: overPipe(t, answer)})
+				begin := time.Now()
+				ctx, cancel := context.WithTimeoutCause(t.Context(), 5*time.Second, errors.New("a cause of the caller's"))
+				defer cancel()
+				_, err := client.Score(ctx, twoRows)
+				if err != context.DeadlineExceeded {
+					t.Errorf("got %T %v, want context.DeadlineExceeded itself", err, err)
+				}
+				if took := time.Since(begin); took != 5*time.Second {
+					t.Errorf("the call took %v, want 5 s", took)
+				}
+			})
+		})
+	}
+}
+
+// B33: cancelling ends the call wherever it is, surfaces as ctx.Err(), and closes the connection.
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	for name, begin := range map[string]string{
+		"before the reply": "",
+		"in the headers":   "HTTP/1.1 200 OK\r\nContent-",
+		"in the body":      "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,",
+		"in an error body": "HTTP/1.1 500 Oops\r\nContent-Length: 10\r\n\r\noops",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancelCause(t.Context())
+			service := serve(t, func(conn net.Conn, request received) bool {
+				keep := silence(begin)(conn, request)
+				cancel(errors.New("a cause of the caller's"))
+				return keep
+			})
+			_, err := newClient(t, service.uri, Options{}).Score(ctx, twoRows)
+			if err != context.Canceled {
+				t.Errorf("got %T %v, want context.Canceled itself", err, err)
+			}
+			<-service.closed
+		})
+	}
+}
+
+func TestCancelledBefore(t *testing.T) {
+	t.Parallel()
+	service := serve(t, twoPredictions)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newClient(t, service.uri, Options{}).Score(ctx, twoRows); err != context.Canceled {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if got := service.got(); len(got) != 0 {
+		t.Errorf("%d requests were sent", len(got))
+	}
+}
+
+// silentListener accepts connections, reads the first bytes of each, says so, and waits for the other side to close.
+func silentListener(t *testing.T) (address string, began, closed <-chan struct{}) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	beginning, closing := make(chan struct{}), make(chan struct{})
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if _, err := conn.Read(make([]byte, 1)); err == nil {
+			close(beginning)
+			_, _ = io.Copy(io.Discard, conn)
+			close(closing)
+		}
+	}()
+	return listener.Addr().String(), beginning, closing
+}
+
+// B30: the time to connect has a limit of its own, TLS included, and the connection does not stay behind.
+func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
+	address, _, closed := silentListener(t)
+	client := newClient(t, "https://"+address+"/score", Options{ConnectTimeout: time.Second})
+	err := scoreError[*TransportError](t, client)
+	if want := "POST https://" + address + "/score: no connection within 1s (1 attempt)"; err.Error() != want || !err.Timeout() {
+		t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
+	}
+	<-closed
+}
+
+// B02, B30: the limit is 10 s by default, and does not matter any more once there is a connection.
+func TestConnectTimeoutEndsWithTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, connects := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := limitConnect(t.Context(), newClient(t, "https://example.com/score", Options{}).connectTimeout)
+			defer cancel()
+			if connects {
+				httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
+			}
+			begin := time.Now()
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Hour):
+			}
+			want := map[bool]time.Duration{false: 10 * time.Second, true: time.Hour}[connects]
+			if took := time.Since(begin); took != want {
+				t.Errorf("connected %v: ended after %v, want %v", connects, took, want)
+			}
+		})
+	}
+}
+
+// B33: cancelling while TLS is being set up closes the connection, which the transport alone would keep.
+func TestCancelWhileConnecting(t *testing.T) {
+	t.Parallel()
+	address, began, closed := silentListener(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-began
+		cancel()
+	}()
+	client := newClient(t, "https://"+address+"/score", Options{})
+	if _, err := client.Score(ctx, twoRows); err != context.Canceled {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	<-closed
+}
+
+// A time limit of the caller's own HTTP client counts as one, too.
+func TestTimeoutOfTheHTTPClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		httpClient := overPipe(t, silence(""))
+		httpClient.Timeout = 3 * time.Second
+		err := scoreError[*TransportError](t, newClient(t, "http://example.com/score?code=hidden", Options{HTTPClient: httpClient}))
+		if !err.Timeout() || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("got %q, timeout %v", err, err.Timeout())
+		}
+	})
+}
