@@ -53,6 +53,32 @@ def bad_request(message: str, code: str = "BadArgument") -> ControlError:
     return ControlError(400, "BadRequest", "The request is invalid", [(code, message)])
 
 
+def member_object(body: dict[str, Any], member: str) -> dict[str, Any]:
+    """Return an object inside a body, empty when it is absent or null. Raises ControlError."""
+    value = body.get(member)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request(f"{member} must be an object.")
+    return value
+
+
+def member_texts(body: dict[str, Any], member: str) -> dict[str, str]:
+    """Return an object of strings inside a body, empty when it is absent or null. Raises ControlError."""
+    value = member_object(body, member)
+    if not all(isinstance(text, str) for text in value.values()):
+        raise bad_request(f"{member} must be an object of strings.")
+    return dict(value)
+
+
+def member_text(body: dict[str, Any], member: str) -> str | None:
+    """Return a string inside a body, None when it is absent or null. Raises ControlError."""
+    value = body.get(member)
+    if value is not None and not isinstance(value, str):
+        raise bad_request(f"{member} must be a string.")
+    return value
+
+
 Handler = Callable[[ControlCall], Response]
 
 

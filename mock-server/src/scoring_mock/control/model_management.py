@@ -10,25 +10,38 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from scoring_mock.control.calls import ControlCall, Routes, bad_request
+from scoring_mock.control.calls import (
+    ControlCall,
+    Routes,
+    bad_request,
+    member_object,
+    member_text,
+    member_texts,
+)
 from scoring_mock.control.json_patch import PatchError, apply_patch
 from scoring_mock.control.operations import Operation, Operations
 from scoring_mock.control.pages import page_of
 from scoring_mock.control.replies import ControlError, model_management_reply
 from scoring_mock.control.settings import Settings, fill_in
-from scoring_mock.control.v1_entity import default_settings, entity, iso_time, patchable, wanted_auth
+from scoring_mock.control.v1_entity import default_settings, entity, patchable, wanted_auth
 from scoring_mock.control.v1_filters import select
+from scoring_mock.control.values import iso_time
 from scoring_mock.control.workspace import Workspace
 from scoring_mock.http_types import Response, SpecError
 from scoring_mock.service.keys import KeyName
 from scoring_mock.service.registry import Registry
 from scoring_mock.service.service import Service
-from scoring_mock.service.spec import parse_key
+from scoring_mock.service.spec import parse_key, parse_spec
 
 _NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _PROFILES: Final = {"AKS": "aks-v1", "ACI": "aci-v1"}
 # The description of the API says that keyType is a number, the SDK sends a word.
-_KEY_TYPES: Final[dict[Any, KeyName]] = {"primary": "primary", "secondary": "secondary", 0: "primary", 1: "secondary"}
+_KEY_TYPES: Final[dict[str, KeyName]] = {
+    "primary": "primary",
+    "secondary": "secondary",
+    "0": "primary",
+    "1": "secondary",
+}
 # An update of these alone is done at once (200), every other one deploys again (202). Simulated: the description allows
 # both answers to both.
 _DATA_ONLY: Final = frozenset(("description", "kvTags", "properties"))
@@ -132,9 +145,8 @@ class ModelManagement:
     def _regenerate_key(self, call: ControlCall) -> Response:
         service = self._with_keys(call)
         body = call.json_object()
-        kind = body.get("keyType")
-        name = _KEY_TYPES.get(kind.lower() if isinstance(kind, str) else kind)
-        if name is None or isinstance(kind, bool):
+        name = _KEY_TYPES.get(str(body.get("keyType")).lower())
+        if name is None:
             raise bad_request("keyType must be Primary or Secondary.")
         value = body.get("keyValue")
         service.regenerate_key(name, None if value is None else _checked_key(value, "keyValue"))
@@ -169,27 +181,30 @@ class ModelManagement:
     def _create(self, call: ControlCall) -> Response:
         body = call.json_object()
         spec = self._spec(body)
-        existing = self._registry.get(spec["name"])
-        if existing is not None:
-            if not body.get("overwrite"):
-                raise _conflict(spec["name"])
-            self._registry.drop([spec["name"]])
+        self._check_is_free(spec["name"], body)
         try:
+            parse_spec(spec)
+            self._registry.drop([spec["name"]])
             self._registry.create([spec])
         except SpecError as error:
-            raise bad_request(str(error)) from None
+            raise bad_request(f"{error}.") from None
         service = self._registry.get(spec["name"])
         assert service is not None
         fill_in(self._settings.of(service), body)
         return self._accepted(call, self._operations.start("Create", self._resource(service)))
+
+    def _check_is_free(self, name: str, body: dict[str, Any]) -> None:
+        existing = self._registry.get(name)
+        if existing is not None and (not body.get("overwrite") or existing.profile.api != "v1"):
+            raise _conflict(name)
 
     def _spec(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the spec that a request for a service stands for. Raises ControlError.
 
         Simulated: whatever model, image or environment it names, the service runs the article's model.
         """
-        name, compute = body.get("name"), str(body.get("computeType") or "").upper()
-        if not isinstance(name, str) or not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
+        name, compute = member_text(body, "name"), (member_text(body, "computeType") or "").upper()
+        if name is None or not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
             raise bad_request("name must be 3 to 32 of a-z, 0-9 and -, start with a letter and not end with a dash.")
         if compute not in _PROFILES:
             raise bad_request(f"computeType must be one of {', '.join(_PROFILES)}.")
@@ -198,49 +213,48 @@ class ModelManagement:
         if key is None:
             key = compute == "AKS" and not aad  # the article's table: keys are on by default on AKS, off on ACI
         auth = wanted_auth(compute, key, aad)
-        spec: dict[str, Any] = {"name": name, "profile": _PROFILES[compute], "auth": auth}
-        for member, value in (
-            ("description", body.get("description")),
-            ("tags", body.get("kvTags") or body.get("tags")),
-            ("properties", body.get("properties")),
-        ):
-            if value:
-                spec[member] = value
-        keys = body.get("keys") or {}
-        for member, value in (("primary_key", keys.get("primaryKey")), ("secondary_key", keys.get("secondaryKey"))):
-            if value is not None and auth == "key":
-                spec[member] = _checked_key(value, "keys")
-        if body.get("imageId"):
-            spec["image_name"] = str(body["imageId"]).partition(":")[0]
-        models = (body.get("environmentImageRequest") or {}).get("modelIds") or []
-        if models:
+        spec: dict[str, Any] = {
+            "name": name,
+            "profile": _PROFILES[compute],
+            "auth": auth,
+            "description": member_text(body, "description"),
+            "tags": member_texts(body, "kvTags") or member_texts(body, "tags"),
+            "properties": member_texts(body, "properties"),
+        }
+        keys = member_object(body, "keys")
+        if auth == "key":
+            wanted = {"primary_key": keys.get("primaryKey"), "secondary_key": keys.get("secondaryKey")}
+            spec |= {member: _checked_key(value, "keys") for member, value in wanted.items() if value is not None}
+        image = member_text(body, "imageId")
+        if image:
+            spec["image_name"] = image.partition(":")[0]
+        models = member_object(body, "environmentImageRequest").get("modelIds")
+        if isinstance(models, list) and models:
             model, _, version = str(models[0]).rpartition(":")
-            spec |= {"model_name": model, "model_version": int(version)} if version.isdecimal() else {}
+            if model and version.isdecimal():
+                spec |= {"model_name": model, "model_version": int(version)}
         return spec
 
     def _update(self, call: ControlCall) -> Response:
         service = self._service(call)
-        settings = self._settings.of(service)
+        settings, details = self._settings.of(service), service.details
         before = patchable(service, settings)
         try:
             after = apply_patch(before, call.json())
         except PatchError as error:
             raise bad_request(str(error), "InvalidJsonPatch") from None
-        auth = wanted_auth(service.profile.compute_type, after["authEnabled"], after.get("aadAuthEnabled", False))
-        details = service.details
-        tags, properties = (_texts(after, member) for member in ("kvTags", "properties"))
-        description = after.get("description")
-        if description is not None and not isinstance(description, str):
-            raise bad_request("description must be a string.")
-        if after["imageId"] != before["imageId"]:
-            details.image_name = str(after["imageId"]).partition(":")[0]
+        auth = wanted_auth(service.profile.compute_type, after.get("authEnabled"), after.get("aadAuthEnabled", False))
+        tags, properties = member_texts(after, "kvTags"), member_texts(after, "properties")
+        description, image = member_text(after, "description"), member_text(after, "imageId")
         details.description, details.tags, details.properties = description, tags, properties
+        if image and image != before["imageId"]:
+            details.image_name = image.partition(":")[0]
         for name in settings:
             settings[name] = after.get(name)
         if auth != service.auth:
             service.set_auth(auth)
         service.touch()
-        if {name for name in after if after[name] != before.get(name)} <= _DATA_ONLY:
+        if {name for name in before.keys() | after.keys() if after.get(name) != before.get(name)} <= _DATA_ONLY:
             return model_management_reply(call.request, 200, self._entity(service, expand=True))
         return self._accepted(call, self._operations.start("Update", self._resource(service)))
 
@@ -257,10 +271,8 @@ class ModelManagement:
         body = call.json_object()
         try:
             if body.get("type") == "Create":
-                wish = body.get("createRequest")
-                spec = self._spec(wish if isinstance(wish, dict) else {})
-                if self._registry.get(spec["name"]) is not None and not (wish or {}).get("overwrite"):
-                    raise _conflict(spec["name"])
+                wish = member_object(body, "createRequest")
+                self._check_is_free(self._spec(wish)["name"], wish)
         except ControlError as error:
             return self._invalid(call, error)
         return model_management_reply(call.request, 200, {})
@@ -327,12 +339,3 @@ def _checked_key(value: Any, where: str) -> str:
         return parse_key(value, where)
     except SpecError as error:
         raise bad_request(f"{error}.") from None
-
-
-def _texts(document: dict[str, Any], member: str) -> dict[str, str]:
-    value = document.get(member)
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise bad_request(f"{member} must be an object of strings.")
-    return dict(value)

@@ -80,9 +80,12 @@ class ControlPlane:
         v1 = call.path.lower().startswith("/modelmanagement/")
         try:
             handler, call.names = self._find(call, v1=v1)
-            return handler(call)
+            response = handler(call)
         except ControlError as error:
-            return (model_management_error if v1 else resource_manager_error)(request, error)
+            response = (model_management_error if v1 else resource_manager_error)(request, error)
+        if request.method == "HEAD":
+            response.body, response.chunks = b"", None
+        return response
 
     def _find(self, call: ControlCall, *, v1: bool) -> tuple[Handler, dict[str, str]]:
         method = call.request.method

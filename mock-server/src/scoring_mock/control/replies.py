@@ -12,9 +12,9 @@ from scoring_mock.profiles.http_date import http_date
 
 
 class ControlError(Exception):
-    """A refusal; each service has an envelope of its own for it.
+    """A refusal; each of the two services has an envelope of its own for it.
 
-    `details` are pairs of a code and a sentence. The details of v1 carry the reason; v2 has code and message alone.
+    `details` are pairs of a code and a sentence. v1 gives its reasons there; v2 says the first of them in its message.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ def resource_manager_reply(
 
 def resource_manager_error(request: Request, error: ControlError) -> Response:
     """Return a refusal in the envelope of v2: `{"error": {"code", "message"}}`."""
-    value: dict[str, Any] = {"code": error.code, "message": error.message}
+    code, message = error.code, error.message
     if error.details:
-        value["details"] = [{"code": code, "message": message} for code, message in error.details]
-    return resource_manager_reply(request, error.status, {"error": value}, error.headers)
+        code, message = "UserError" if error.status == 400 else code, error.details[0][1]
+    return resource_manager_reply(request, error.status, {"error": {"code": code, "message": message}}, error.headers)
 
 
 def _json(value: Any) -> bytes:

@@ -7,18 +7,22 @@ create or replace, 202 with `Location` and `Retry-After` to change, to delete an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from scoring_mock.control.calls import ControlCall, Routes
+from scoring_mock.control.calls import (
+    ControlCall,
+    Routes,
+    bad_request,
+    member_object,
+    member_text,
+    member_texts,
+)
 from scoring_mock.control.operations import Operation, Operations
 from scoring_mock.control.pages import page_of
 from scoring_mock.control.replies import ControlError, resource_manager_reply
 from scoring_mock.control.settings import Settings
-from scoring_mock.control.v1_entity import iso_time
-from scoring_mock.control.v1_filters import has_all
 from scoring_mock.control.v2_entity import (
     AUTH_MODES,
     ONLY_DEPLOYMENT,
@@ -28,14 +32,15 @@ from scoring_mock.control.v2_entity import (
     endpoint,
     endpoint_id,
 )
+from scoring_mock.control.v2_wish import EndpointWish, check_name
+from scoring_mock.control.values import has_all, iso_time
 from scoring_mock.control.workspace import PROVIDER, Workspace
 from scoring_mock.http_types import Headers, Response, SpecError
 from scoring_mock.service.keys import KeyName
 from scoring_mock.service.registry import Registry
 from scoring_mock.service.service import Service
-from scoring_mock.service.spec import parse_key, parse_traffic
+from scoring_mock.service.spec import parse_key
 
-_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", re.IGNORECASE)
 _GROUP: Final = "subscriptions/{subscription}/resourceGroups/{group}"
 _WORKSPACES: Final = f"{_GROUP}/providers/{PROVIDER}/workspaces"
 _ENDPOINTS: Final = f"{_WORKSPACES}/{{workspace}}/onlineEndpoints"
@@ -203,80 +208,65 @@ class ResourceManager:
 
     def _put_endpoint(self, call: ControlCall) -> Response:
         name = call.names["endpoint"].lower()
-        body, properties = _body(call)
+        check_name(name)
+        wish = EndpointWish.read(call.json_object())
         existing = self._registry.get(name)
-        if existing is not None:
-            service = self._service(call)
-            self._change(service, body, properties, replace=True)
-            return self._created(call, 200, self._started("Update", service), self._shown(service))
-        self._registry_create(name, properties)
-        service = self._service(call)
+        if existing is not None and existing.profile.api != "v2":
+            raise ControlError(409, "Conflict", f"The name {name} is taken by a service of v1.")
+        shares = self._shares(existing, wish.traffic)
+        service = existing or self._new_endpoint(name, wish)
+        details, settings = service.details, self._settings.of(service)
+        details.description, details.properties, details.tags = wish.description, wish.properties, wish.tags
+        settings |= {
+            "identity": {"type": wish.identity},
+            "compute": wish.compute or settings["compute"],
+            "mirrorTraffic": wish.mirror_traffic,
+            "publicNetworkAccess": wish.public_network_access,
+        }
+        if AUTH_MODES[service.auth] != AUTH_MODES[wish.auth]:
+            service.set_auth(wish.auth)
         if service.profile.compute_type == "Managed":
-            service.set_traffic([])  # W30: no deployment yet, so nothing answers
-        self._change(service, body, properties, replace=True)
-        operation = self._started("Create", service)
-        return self._created(call, 201, operation, self._shown(service))
+            service.set_traffic(shares.items())  # W30: a new endpoint has no deployment, and nothing answers
+        service.touch()
+        if existing is None:
+            return self._created(call, 201, self._started("Create", service), service)
+        return self._created(call, 200, self._started("Update", service), service)
 
-    def _registry_create(self, name: str, properties: dict[str, Any]) -> None:
+    def _new_endpoint(self, name: str, wish: EndpointWish) -> Service:
         """Make the service behind a new endpoint; with a `compute` it is one on Kubernetes."""
-        if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
-            raise _bad_argument("The name must be 3 to 32 letters, digits and dashes, and start with a letter.")
-        if properties.get("traffic"):
-            raise _bad_argument("traffic names deployments, and a new endpoint has none.")
-        mode = _auth_mode(properties.get("authMode"))
         spec: dict[str, Any] = {
             "name": name,
-            "profile": "k8s-v2" if properties.get("compute") else "managed-v2",
-            "auth": mode,
+            "profile": "k8s-v2" if wish.compute else "managed-v2",
+            "auth": wish.auth,
         }
-        keys = properties.get("keys") or {}
-        if mode == "key":
-            wanted = {"primary_key": keys.get("primaryKey"), "secondary_key": keys.get("secondaryKey")}
-            spec |= {member: value for member, value in wanted.items() if value is not None}
+        if wish.auth == "key":
+            spec |= wish.keys
         try:
             self._registry.create([spec])
         except SpecError as error:
-            raise _bad_argument(f"{error}.") from None
+            raise bad_request(f"{error}.") from None
+        service = self._registry.get(name)
+        assert service is not None
+        return service
+
+    def _shares(self, service: Service | None, wanted: dict[str, int]) -> dict[str, int]:
+        """Return all deployments with their new shares. Raises ControlError for one that does not exist."""
+        existing = {} if service is None else deployments(service)
+        unknown = sorted(set(wanted) - set(existing))
+        if unknown:
+            raise bad_request(f"traffic names the deployment {unknown[0]!r}, which does not exist.")
+        return dict.fromkeys(existing, 0) | wanted
 
     def _patch_endpoint(self, call: ControlCall) -> Response:
-        service = self._service(call)
-        body = _object(call)
-        self._change(service, body, {}, replace=False)
-        return self._accepted(call, self._started("Update", service))
-
-    def _change(self, service: Service, body: dict[str, Any], properties: dict[str, Any], *, replace: bool) -> None:
-        """Take over what a body says of an endpoint; with `replace` what it leaves out is reset."""
-        settings, details = self._settings.of(service), service.details
-        shares = None
-        if replace:
-            mode = _auth_mode(properties.get("authMode"))
-            shares = self._shares(service, properties.get("traffic") or {})
-            if mode != service.auth and AUTH_MODES[service.auth] != AUTH_MODES[mode]:
-                service.set_auth(mode)
-            details.description = properties.get("description")
-            details.properties = dict(properties.get("properties") or {})
-            settings["compute"] = properties.get("compute") or settings["compute"]
-            settings["mirrorTraffic"] = properties.get("mirrorTraffic") or {}
-            settings["publicNetworkAccess"] = properties.get("publicNetworkAccess") or "Enabled"
-        if "tags" in body or replace:
-            details.tags = dict(body.get("tags") or {})
-        if isinstance(body.get("identity"), dict) and body["identity"].get("type"):
-            settings["identity"] = {"type": body["identity"]["type"]}
-        if shares is not None and service.traffic is not None:
-            service.set_traffic(shares.items())
+        """Change tags and identity: a PATCH of this API has nothing else."""
+        service, body = self._service(call), call.json_object()
+        tags, identity = member_texts(body, "tags"), member_text(member_object(body, "identity"), "type")
+        if body.get("tags") is not None:
+            service.details.tags = tags
+        if identity:
+            self._settings.of(service)["identity"] = {"type": identity}
         service.touch()
-
-    def _shares(self, service: Service, wanted: Any) -> dict[str, int]:
-        """Return all deployments with their new shares. Raises ControlError for unknown ones and wrong sums."""
-        try:
-            shares = dict(parse_traffic(wanted, "traffic"))
-        except SpecError as error:
-            raise _bad_argument(f"{error}.") from None
-        existing = deployments(service)
-        unknown = sorted(set(shares) - set(existing))
-        if unknown:
-            raise _bad_argument(f"traffic names the deployment {unknown[0]!r}, which does not exist.")
-        return dict.fromkeys(existing, 0) | shares
+        return self._accepted(call, self._started("Update", service))
 
     def _delete_endpoint(self, call: ControlCall) -> Response:
         service = self._registry.get(call.names["endpoint"].lower())
@@ -291,7 +281,7 @@ class ResourceManager:
         """Return the endpoint, which must have that authMode. Simulated: what the real service says is not known."""
         service = self._service(call)
         if AUTH_MODES[service.auth] != mode:
-            raise _bad_argument(f"The endpoint {service.name} has authMode {AUTH_MODES[service.auth]}, not {mode}.")
+            raise bad_request(f"The endpoint {service.name} has authMode {AUTH_MODES[service.auth]}, not {mode}.")
         return service
 
     def _list_keys(self, call: ControlCall) -> Response:
@@ -301,16 +291,16 @@ class ResourceManager:
 
     def _regenerate_key(self, call: ControlCall) -> Response:
         service = self._with_mode(call, "Key")
-        body = _object(call)
+        body = call.json_object()
         name = _KEY_TYPES.get(str(body.get("keyType")).lower())
         if name is None:
-            raise _bad_argument("keyType must be Primary or Secondary.")
+            raise bad_request("keyType must be Primary or Secondary.")
         value = body.get("keyValue")
         if value is not None:
             try:
                 value = parse_key(value, "keyValue")
             except SpecError as error:
-                raise _bad_argument(f"{error}.") from None
+                raise bad_request(f"{error}.") from None
         # The SDK sends the key in force as the wanted one (facts 3.2, defect c), and its callers get a new key. So a
         # value that would change nothing stands for a random one (simulated).
         in_force = service.keys.primary if name == "primary" else service.keys.secondary
@@ -358,20 +348,19 @@ class ResourceManager:
 
     def _put_deployment(self, call: ControlCall) -> Response:
         service, name = self._service(call), call.names["deployment"].lower()
-        body, _ = _body(call)
+        body = call.json_object()
+        member_object(body, "properties")
         existing = deployments(service)
         if service.traffic is None and name != ONLY_DEPLOYMENT:
             # Simulated: endpoints on Kubernetes have more, those of the mock have not.
-            raise _bad_argument(f"This endpoint has one deployment, {ONLY_DEPLOYMENT}.")
-        if not _NAME.fullmatch(name) or not 3 <= len(name) <= 32:
-            raise _bad_argument("The name must be 3 to 32 letters, digits and dashes, and start with a letter.")
+            raise bad_request(f"This endpoint has one deployment, {ONLY_DEPLOYMENT}.")
+        check_name(name)
         self._settings.of(service)["deployments"][name] = body
         if name not in existing:
             service.set_traffic({**existing, name: 0}.items())
         kind = "Update" if name in existing else "Create"
         operation = self._operations.start(kind, self._deployment_id(service, name))
-        shown = self._shown_deployment(service, name)
-        return self._created(call, 200 if name in existing else 201, operation, shown)
+        return self._created(call, 200 if name in existing else 201, operation, service, name)
 
     def _delete_deployment(self, call: ControlCall) -> Response:
         service, name = self._service(call), call.names["deployment"].lower()
@@ -395,12 +384,17 @@ class ResourceManager:
         version = urlencode({"api-version": call.query["api-version"]})
         return f"{call.base_url}{path}/oeidp:{known.workspace_id}:{operation.id}?{version}"
 
-    def _created(self, call: ControlCall, status: int, operation: Operation, value: dict[str, Any]) -> Response:
+    def _created(
+        self, call: ControlCall, status: int, operation: Operation, service: Service, deployment: str | None = None
+    ) -> Response:
+        """Answer a PUT with the resource as it is while the operation runs, and where to ask about that."""
         headers = [
             ("x-ms-async-operation-timeout", "PT1H"),
             ("Azure-AsyncOperation", self._link(call, operation, "mfeOperationsStatus")),
+            ("Retry-After", _RETRY_AFTER),
         ]
-        return resource_manager_reply(call.request, status, value, [*headers, ("Retry-After", _RETRY_AFTER)])
+        shown = self._shown(service) if deployment is None else self._shown_deployment(service, deployment)
+        return resource_manager_reply(call.request, status, shown, headers)
 
     def _accepted(self, call: ControlCall, operation: Operation) -> Response:
         headers = [
@@ -443,43 +437,9 @@ class ResourceManager:
 
 def _not_found(resource: str, workspace: Workspace) -> ControlError:
     """Return the 404 of ARM for a resource; `resource` is its path below the provider."""
-    types_and_names = resource.split("/")
-    kind, name = "/".join(types_and_names[::2]), "/".join(types_and_names[1::2])
     return ControlError(
         404,
         "ResourceNotFound",
-        f"The Resource '{PROVIDER}/{kind}/{name}' under resource group '{workspace.resource_group}' was not found. "
+        f"The Resource '{PROVIDER}/{resource}' under resource group '{workspace.resource_group}' was not found. "
         "For more details please go to https://aka.ms/ARMResourceNotFoundFix",
     )
-
-
-def _bad_argument(message: str) -> ControlError:
-    """Return a 400 of the resource provider; its words are the mock's own (simulated)."""
-    return ControlError(400, "UserError", message)
-
-
-def _object(call: ControlCall) -> dict[str, Any]:
-    """Return the body, a JSON object. Raises ControlError in the words of v2."""
-    try:
-        return call.json_object()
-    except ControlError as error:
-        raise _bad_argument(error.details[0][1]) from None
-
-
-def _body(call: ControlCall) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a resource and its properties. Raises ControlError."""
-    body = _object(call)
-    properties = body.get("properties")
-    if not isinstance(properties, dict):
-        raise _bad_argument("properties must be an object.")
-    return body, properties
-
-
-def _auth_mode(mode: Any) -> Any:
-    """Return the authentication for an authMode, in any case. Raises ControlError."""
-    for auth, name in AUTH_MODES.items():
-        if str(mode).lower() == name.lower():
-            return auth
-    if str(mode).lower() == "aadtoken":
-        raise _bad_argument("authMode AADToken is not served by this mock; use Key or AMLToken.")
-    raise _bad_argument("authMode must be Key or AMLToken.")

@@ -25,11 +25,15 @@ class Settings:
 
 
 def fill_in(settings: dict[str, Any], wish: dict[str, Any]) -> None:
-    """Take over the members of a wish that `settings` knows and that are not null, objects member by member."""
+    """Take over the members of a wish that `settings` knows and that are not null, objects member by member.
+
+    A member that should be an object and is not is left as it was.
+    """
     for name, value in wish.items():
         if name not in settings or value is None:
             continue
-        if isinstance(settings[name], dict) and isinstance(value, dict):
-            fill_in(settings[name], value)
+        if isinstance(settings[name], dict):
+            if isinstance(value, dict):
+                fill_in(settings[name], value)
         else:
             settings[name] = value

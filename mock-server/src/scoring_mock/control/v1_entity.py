@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from scoring_mock.control.calls import bad_request
+from scoring_mock.control.values import image_digest, image_id, iso_time, model_id
 from scoring_mock.control.workspace import Workspace
 from scoring_mock.profiles.catalogue import AuthMode
 from scoring_mock.service.service import Service
@@ -66,26 +65,6 @@ _ACI_SETTINGS: Final[dict[str, Any]] = {
 def default_settings(service: Service) -> dict[str, Any]:
     """Return the settings of a service that was deployed without any."""
     return copy.deepcopy(_ACI_SETTINGS if service.profile.compute_type == "ACI" else _AKS_SETTINGS)
-
-
-def iso_time(seconds: float) -> str:
-    """Return a time in seconds since the epoch as ISO 8601 with an offset."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def image_id(service: Service) -> str:
-    """Return the id of the image that a service runs: its name and version 1."""
-    return f"{service.details.image_name or service.name}:1"
-
-
-def image_digest(service: Service) -> str:
-    """Return the digest of that image. It is made from the id: there is no image."""
-    return "sha256:" + hashlib.sha256(image_id(service).encode()).hexdigest()
-
-
-def model_id(service: Service) -> str:
-    """Return the id of the registered model: its name and version."""
-    return f"{service.details.model_name}:{service.details.model_version}"
 
 
 def scoring_uri(uris: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from scoring_mock.control.calls import bad_request
-from scoring_mock.control.v1_entity import image_digest, image_id, model_id
+from scoring_mock.control.values import has_all, image_digest, image_id, model_id
 from scoring_mock.service.service import Service
 
 _ORDERS: Final[dict[str, Callable[[Service], float]]] = {
@@ -30,15 +30,6 @@ def select(services: Iterable[Service], query: Mapping[str, str]) -> list[Servic
     if order.endswith("desc"):
         chosen.reverse()  # of those made in the same instant, the last is the newest
     return sorted(chosen, key=_ORDERS[order])
-
-
-def has_all(pairs: Mapping[str, str], wanted: str) -> bool:
-    """Return whether `key` and `key=value`, in a list with commas, are all among the pairs."""
-    for item in wanted.split(","):
-        key, equals, value = item.partition("=")
-        if key not in pairs or (equals and pairs[key] != value):
-            return False
-    return True
 
 
 _FILTERS: Final[dict[str, Callable[[Service, str], bool]]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scoring_mock.control.v1_entity import iso_time, model_id
+from scoring_mock.control.values import iso_time, model_id
 from scoring_mock.control.workspace import PROVIDER, Workspace
 from scoring_mock.profiles.catalogue import AuthMode
 from scoring_mock.service.service import Service
