@@ -55,7 +55,8 @@ class Service:
             refresh_after=spec.token_refresh_seconds,
             lifetime=spec.token_lifetime_seconds,
         )
-        self.traffic = Traffic(spec.deployments) if spec.deployments else None
+        front = spec.profile.front
+        self.traffic = Traffic(spec.deployments) if front and front.deployment_headers else None
         self.condition: Condition | None = spec.condition
         self._authenticator = Authenticator(spec.auth, self.keys, self.tokens)
         self._answers: dict[str, deque[Answer]] = {
@@ -67,7 +68,6 @@ class Service:
             )
             if answers is not None
         }
-        front = spec.profile.front
         legacy_model = spec.generation == "legacy" and spec.script == "model"
         self._container = Container(
             self.generation,

@@ -15,7 +15,7 @@ from scoring_mock.service.clock import Clock
 REFRESH_AFTER = 12 * 3600.0
 LIFETIME = 24 * 3600.0
 
-_PADDING = 384  # random bytes that give a token the length of a real one
+_PADDING = 600  # random bytes that give a token the length of a real one
 
 
 @dataclass(frozen=True, slots=True)
