@@ -40,9 +40,9 @@ def _ensure(folder: Path, requirements: Path, python: str) -> Path:
         return interpreter
     shutil.rmtree(venv, ignore_errors=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    install = [interpreter, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", requirements]
+    pip = [str(interpreter), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     with log.open("w", encoding="utf-8") as output:
-        for command in ([python, "-m", "venv", venv], install):
+        for command in ([python, "-m", "venv", str(venv)], [*pip, "-r", str(requirements)]):
             done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, check=False)
             if done.returncode:
                 raise Unavailable(_reason(log))
