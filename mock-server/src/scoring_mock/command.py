@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"scoring-mock: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the server could take the signal into its own hands
+        return 0
     return code
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 Framing = Literal["none", "content-length", "chunked"]
 
@@ -114,8 +115,7 @@ def parse_head(data: bytes) -> Head | None:
         raise too_large_headers("limit request headers fields")
 
     headers: list[tuple[str, str]] = []
-    content_length: str | None = None
-    codings: list[str] | None = None
+    framing_fields: list[tuple[int, str]] = []
     expect = host = content_type = False
     connection: str | None = None
     for line in lines:
@@ -132,12 +132,8 @@ def parse_head(data: bytes) -> Head | None:
             if content_type:
                 raise bad_request("Invalid HTTP Header: 'CONTENT-TYPE'")
             content_type = True
-        elif special == _CONTENT_LENGTH:
-            if content_length is not None:
-                raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
-            content_length = value
-        elif special == _TRANSFER_ENCODING:
-            codings = [*(codings or ()), value]
+        elif special in (_CONTENT_LENGTH, _TRANSFER_ENCODING):
+            framing_fields.append((special, value))
         elif special == _EXPECT:
             if value.lower() != "100-continue":
                 raise ParseError(417, "Expectation Failed", f"Unable to comply with expectation: {value!r}")
@@ -145,19 +141,7 @@ def parse_head(data: bytes) -> Head | None:
         elif connection is None:
             connection = value.lower()
 
-    framing: Framing = "none"
-    length = 0
-    if codings is not None:
-        _check_codings(codings, version)
-        if content_length is not None:
-            raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
-        framing = "chunked"
-    elif content_length is not None:
-        # isdigit alone accepts other scripts' digits, int alone accepts signs, blanks and underscores.
-        if not (content_length.isascii() and content_length.isdigit() and len(content_length) <= 18):
-            raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
-        framing = "content-length"
-        length = int(content_length)
+    framing, length = _framing(framing_fields, version) if framing_fields else ("none", 0)
     if connection == "close":
         keep_alive = False
     elif connection == "keep-alive":
@@ -213,8 +197,13 @@ def _parse_request_line(line: bytes) -> tuple[str, str, tuple[int, int]]:
     if target == "*":
         if method != "OPTIONS":
             raise _bad_line(line)
-    elif method != "CONNECT" and not target.startswith("/") and "://" not in target:
-        raise _bad_line(line)
+    elif not target.startswith("/"):
+        if method != "CONNECT" and "://" not in target:
+            raise _bad_line(line)
+        try:
+            urlsplit(target)
+        except ValueError:  # a bracket without its partner
+            raise _bad_line(line) from None
     match = _VERSION.fullmatch(version_text)
     if match is None:
         raise bad_request(f"Invalid HTTP Version 'Invalid HTTP Version: {version_text!r}'")
@@ -256,9 +245,17 @@ def _bad_field(line: bytes, before: list[tuple[str, str]]) -> ParseError:
     return bad_request(f"Invalid HTTP Header: {name.upper()!r}")
 
 
-def _check_codings(values: list[str], version: tuple[int, int]) -> None:
-    chunked = False
-    for value in values:
+def _framing(fields: list[tuple[int, str]], version: tuple[int, int]) -> tuple[Framing, int]:
+    """Return how the body is framed and its length; refuse whatever could be read in two ways."""
+    content_length: str | None = None
+    transfer_encoding = chunked = False
+    for special, value in fields:
+        if special == _CONTENT_LENGTH:
+            if content_length is not None:
+                raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+            content_length = value
+            continue
+        transfer_encoding = True
         for coding in value.split(","):
             name = coding.strip(" \t").lower()
             if name not in ("chunked", "identity", "compress", "deflate", "gzip"):
@@ -266,8 +263,17 @@ def _check_codings(values: list[str], version: tuple[int, int]) -> None:
             if chunked:
                 raise bad_request("Invalid HTTP Header: 'TRANSFER-ENCODING'")
             chunked = name == "chunked"
-    if not chunked or version < (1, 1):
-        raise bad_request("Invalid HTTP Header: 'TRANSFER-ENCODING'")
+    if transfer_encoding:
+        if not chunked or version < (1, 1):
+            raise bad_request("Invalid HTTP Header: 'TRANSFER-ENCODING'")
+        if content_length is not None:
+            raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+        return "chunked", 0
+    assert content_length is not None
+    # isdigit alone accepts other scripts' digits, int alone accepts signs, blanks and underscores.
+    if not (content_length.isascii() and content_length.isdigit() and len(content_length) <= 18):
+        raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
+    return "content-length", int(content_length)
 
 
 class ChunkedBody:
