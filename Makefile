@@ -15,7 +15,7 @@ help: ## this list
 	@echo "more: make help-dev"
 
 help-dev: ## the targets that only developers of this repository need
-	@grep -hE '^[a-z-]+:.*#- ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*#- /\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*#- ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*#- /\t/' | expand -t 24
 
 setup: .venv/.installed ## make .venv with the suite, the mock and the test tools
 
