@@ -55,7 +55,7 @@ try:
     )
 except requests.RequestException as error:
     stop(1, f"cannot reach {uri.partition('?')[0]}: {type(error).__name__}")
-if not reply.ok or reply.is_redirect:
+if not 200 <= reply.status_code <= 299:
     stop(1, f"{reply.status_code}: {reply.text}")
 try:
     predictions = json.loads(reply.content)

@@ -46,6 +46,7 @@ from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, HTTPError, 
 
 __all__ = ["ReplyError", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
 
+_CHUNK_BYTES = 64 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _EXCERPT_CHARACTERS = 300
 _POOL_SIZE = 64  # connections kept open; more calls than that at once open and close their own
@@ -95,7 +96,7 @@ class ScoringClient:
         self._connect_timeout = _checked_seconds("connect_timeout", connect_timeout)
         self._max_reply_bytes = max_reply_bytes
         self._shown_uri = f"{uri.scheme}://{uri.netloc}{uri.path}"
-        self._pool, self._target = _open_pool(scoring_uri, uri)
+        self._pool, self._target = _open_pool(scoring_uri, uri, self._connect_timeout)
 
     def score(self, rows: Iterable[Iterable[SupportsFloat]], *, timeout: float | None = None) -> list[float]:
         """Return one prediction for each row, in the same order.
@@ -170,8 +171,6 @@ class ScoringClient:
                 self._target,
                 body=payload,
                 headers=headers,
-                timeout=urllib3.Timeout(connect=self._connect_timeout, read=None),  # _Reader bounds the reading
-                retries=False,
                 redirect=False,
                 assert_same_host=False,
                 preload_content=False,
@@ -197,14 +196,15 @@ class ScoringClient:
         limit = self._max_reply_bytes if reply.is_success else _ERROR_BODY_BYTES
         body = bytearray()
         try:
-            while len(body) <= limit and (chunk := response.read1(limit + 1 - len(body))):
+            while len(body) <= limit and (chunk := response.read1(_CHUNK_BYTES)):
                 body += chunk
         except HTTPError as error:
             if reply.is_success:
                 return _Failure(error)
         if reply.is_success and len(body) > limit:
             reply.fault = f"the reply is larger than {limit} bytes"
-        reply.body = bytes(body[:limit])
+        del body[limit:]
+        reply.body = bytes(body)
         return reply
 
     # --- From outcomes to errors ---
@@ -316,53 +316,43 @@ def _timed_out(error: HTTPError) -> bool:
     )
 
 
+_WHAT_HAPPENED: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "the host name cannot be resolved"),
+    (ConnectionRefusedError, "connection refused"),
+    (http.client.RemoteDisconnected, "the connection was closed before the reply"),
+    (http.client.IncompleteRead, "the reply was cut off"),
+    (ConnectionError, "the connection was reset"),
+    (ssl.SSLEOFError, "the connection was closed inside TLS"),
+    (ssl.SSLZeroReturnError, "the connection was closed inside TLS"),
+    (http.client.HTTPException, "the reply is not valid HTTP"),
+    (urllib3.exceptions.InvalidHeader, "the reply is not valid HTTP"),
+)
+
+
 def _what_happened(error: HTTPError) -> str:
-    links = list(_links(error))
-    root = links[-1]
-    prefix = "the proxy: " if isinstance(error, ProxyError) else ""
-    match root:
-        case socket.gaierror():
-            return prefix + "the host name cannot be resolved"
-        case ConnectionRefusedError():
-            return prefix + "connection refused"
-        case http.client.RemoteDisconnected():
-            return prefix + "the connection was closed before the reply"
-        case http.client.IncompleteRead():
-            return prefix + "the reply was cut off"
-        case ConnectionError():
-            return prefix + "the connection was reset"
-        case ssl.SSLCertVerificationError():
-            return prefix + f"the certificate was refused: {root.verify_message}"
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return prefix + "the connection was closed inside TLS"
-        case ssl.SSLError():
-            return prefix + f"TLS failed: {(root.reason or 'unknown reason').replace('_', ' ').lower()}"
-        case http.client.HTTPException() | urllib3.exceptions.InvalidHeader():
-            return prefix + "the reply is not valid HTTP"
-        case OSError():
-            return prefix + (root.strerror or str(root))
-        case _:
-            return prefix + str(root)
+    *_, root = _links(error)
+    known = (text for kind, text in _WHAT_HAPPENED if isinstance(root, kind))
+    text = next(known, getattr(root, "strerror", None) or str(root))
+    return f"the proxy: {text}" if isinstance(error, ProxyError) else text
 
 
 # --- Errors ---
 
 
+@dataclass(eq=False, repr=False)
 class ScoringError(Exception):
     """A call that failed for another reason than its arguments. The text is one line, without key and query."""
 
+    text: str
     attempts: int
     """Requests sent."""
 
-    def __init__(self, text: str, *, attempts: int) -> None:
-        super().__init__(text)
-        self.attempts = attempts
-
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle without calling __init__, whose keywords pickle does not know."""
+        """Pickle without calling __init__, which needs more than the text."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ServiceError(ScoringError):
     """The service answered with another status than 2xx (C30, C31)."""
 
@@ -370,7 +360,7 @@ class ServiceError(ScoringError):
     message: str
     """The service's own words from any shape of body (W45), or empty."""
     body: bytes
-    """As it came, at most 64 KiB: may hold what must not be printed."""
+    """As it came, at most 64 KiB. It may hold what must not be printed."""
     request_id: str | None
     """The service's id of the request, for its logs and for support."""
     client_request_id: str
@@ -378,57 +368,26 @@ class ServiceError(ScoringError):
     model_status: int | None
     """The status of the model behind a 424 (W27)."""
     model_reason: str | None
-    """Why the service answered 424 or 429 (W27, W31)."""
+    """Why the service answered 424 or 429 (W27, W29, W31)."""
     run_function_failed: bool
-    """The scoring script itself failed (W06, C38)."""
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        attempts: int,
-        status: int,
-        message: str,
-        body: bytes,
-        request_id: str | None,
-        client_request_id: str,
-        model_status: int | None,
-        model_reason: str | None,
-        run_function_failed: bool,
-    ) -> None:
-        super().__init__(text, attempts=attempts)
-        self.status = status
-        self.message = message
-        self.body = body
-        self.request_id = request_id
-        self.client_request_id = client_request_id
-        self.model_status = model_status
-        self.model_reason = model_reason
-        self.run_function_failed = run_function_failed
+    """The scoring script itself failed (W06)."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class TransportError(ScoringError):
     """No answer came, or not all of it. `__cause__` is what urllib3 said."""
 
     timed_out: bool
-    """A time limit passed: the model may still be at work (C40)."""
-
-    def __init__(self, text: str, *, attempts: int, timed_out: bool) -> None:
-        super().__init__(text, attempts=attempts)
-        self.timed_out = timed_out
+    """A time limit passed. The model may still be at work (C40)."""
 
 
+@dataclass(eq=False, repr=False, kw_only=True)
 class ReplyError(ScoringError):
     """The service said success, but its body is not one finite number for each row (C31-C35)."""
 
     reason: str
     excerpt: str
     """The beginning of the body, fit for a log, at most 300 characters."""
-
-    def __init__(self, text: str, *, attempts: int, reason: str, excerpt: str) -> None:
-        super().__init__(text, attempts=attempts)
-        self.reason = reason
-        self.excerpt = excerpt
 
 
 # --- Arguments ---
@@ -569,9 +528,8 @@ def _service_message(body: bytes) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
         is_page = re.match(r"<(!doctype|html|head|body)\b", text, re.IGNORECASE)
-        message = text if not is_page else html.unescape(title[1]).strip() if title else ""
+        message = _page_title(text) if is_page else text
     else:
         message = _json_message(value)
     return message.encode(errors="replace").decode()  # an escaped lone surrogate cannot be printed
@@ -584,7 +542,12 @@ def _json_message(value: object) -> str:
         candidates = [value.get("message"), error_message, error, value.get("detail")]
     else:
         candidates = [value]
-    return next((candidate for candidate in candidates if isinstance(candidate, str)), "")
+    return next((candidate for candidate in candidates if isinstance(candidate, str) and candidate), "")
+
+
+def _page_title(page: str) -> str:
+    title = re.search(r"<title[^>]*>(.*?)</title>", page, re.IGNORECASE | re.DOTALL)
+    return " ".join(html.unescape(title[1]).split()) if title else ""
 
 
 # --- Connections with a deadline ---
@@ -612,7 +575,7 @@ class _Reader(io.RawIOBase):
         self.ended = False
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self, 64 * 1024)
+        return io.BufferedReader(self, _CHUNK_BYTES)
 
     def readable(self) -> bool:
         return True
@@ -629,7 +592,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """Skips interim replies, and detects broken header blocks and negative chunk sizes: http.client does not."""
+    """Skips every interim reply and refuses a broken header block: http.client would take them for the reply."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         self._reader = _Reader(sock)
@@ -648,12 +611,6 @@ class _Response(http.client.HTTPResponse):
         broken = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
         if self._reader.ended or any(isinstance(defect, broken) for defect in self.msg.defects):
             raise http.client.BadStatusLine("broken header block")
-
-    def read1(self, n: int = -1) -> bytes:
-        data = super().read1(n)
-        if isinstance(self.chunk_left, int) and self.chunk_left < 0:
-            raise http.client.IncompleteRead(data)
-        return data
 
 
 class _Connection(HTTPConnection):
@@ -720,25 +677,27 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-def _open_pool(scoring_uri: str, uri: urllib.parse.SplitResult) -> tuple[urllib3.HTTPConnectionPool, str]:
+def _open_pool(
+    scoring_uri: str, uri: urllib.parse.SplitResult, connect_timeout: float
+) -> tuple[urllib3.HTTPConnectionPool, str]:
     """Return the pool and the request target, which is the whole URI where a proxy forwards plain http."""
     proxy = _environment_proxy(uri)
     tls = None
     if "https" in (uri.scheme, proxy and proxy.scheme):
         tls = ssl.create_default_context()
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    options: dict[str, Any] = {
+        "maxsize": _POOL_SIZE,
+        "retries": False,
+        "ssl_context": tls,
+        "timeout": urllib3.Timeout(connect=connect_timeout, read=None),  # _Reader limits reading
+    }
     if proxy is None:
-        manager = urllib3.PoolManager(maxsize=_POOL_SIZE, ssl_context=tls)
+        manager = urllib3.PoolManager(**options)
     else:
-        manager = urllib3.ProxyManager(
-            proxy.url,
-            maxsize=_POOL_SIZE,
-            ssl_context=tls,
-            proxy_ssl_context=tls,
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(proxy.auth))
-            if proxy.auth
-            else None,
-        )
+        credential = urllib.parse.unquote(proxy.auth) if proxy.auth else None
+        headers = urllib3.make_headers(proxy_basic_auth=credential)
+        manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     pool = manager.connection_from_host(uri.hostname, uri.port, uri.scheme)
     if proxy is not None and uri.scheme == "http":

@@ -1,0 +1,149 @@
+"""https: what is verified, and which versions are spoken (B17, B18, B40, B41)."""
+
+import datetime
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+from raw_server import PATIENCE, RawServer, drip, reply, silence
+from scoring_client import ScoringClient, TransportError
+
+Serve = Callable[..., RawServer]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authority is all that the system trusts."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+
+
+def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(made)
+    return made
+
+
+def refused(server: RawServer) -> TransportError:
+    with ScoringClient(server.uri, key="Zk3vWq8RsT") as client, pytest.raises(TransportError) as caught:
+        client.score([[1.5]])
+    assert server.requests == []
+    assert not caught.value.timed_out
+    assert isinstance(caught.value.__cause__, Exception)
+    return caught.value
+
+
+@pytest.mark.usefixtures("trusted")
+def test_verified(serve: Serve, authority: trustme.CA) -> None:
+    server = serve(reply([0.5]), reply([0.25]), tls=context(authority.issue_cert("127.0.0.1")))
+    with ScoringClient(server.uri, key="Zk3vWq8RsT") as client:
+        assert client.score([[1.5]]) == [0.5]
+        assert client.score([[1.5]]) == [0.25]
+    assert server.connections == 1
+    assert server.requests[0].line == "POST /score HTTP/1.1"
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_versions_that_are_spoken(serve: Serve, authority: trustme.CA, version: ssl.TLSVersion) -> None:
+    tls = context(authority.issue_cert("127.0.0.1"))
+    tls.minimum_version = tls.maximum_version = version
+    with ScoringClient(serve(reply([0.5]), tls=tls).uri) as client:
+        assert client.score([[1.5]]) == [0.5]
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_tls_1_1_is_not_spoken(serve: Serve, authority: trustme.CA) -> None:
+    tls = context(authority.issue_cert("127.0.0.1"))
+    tls.set_ciphers("DEFAULT:@SECLEVEL=0")
+    tls.minimum_version = tls.maximum_version = ssl.TLSVersion.TLSv1_1
+    assert "SSL" in str(refused(serve(tls=tls)))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_minimum_version_is_ours_whatever_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ssl.create_default_context()
+    made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    monkeypatch.setattr(ssl, "create_default_context", lambda: made)
+    ScoringClient("https://service.test/score").close()
+    assert made.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.usefixtures("trusted")
+def test_other_host_name(serve: Serve, authority: trustme.CA) -> None:
+    error = refused(serve(tls=context(authority.issue_cert("other.test"))))
+    assert "certificate verify failed: IP address mismatch" in str(error)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_expired(serve: Serve, authority: trustme.CA) -> None:
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    certificate = authority.issue_cert("127.0.0.1", not_after=yesterday)
+    assert "certificate has expired" in str(refused(serve(tls=context(certificate))))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_other_authority(serve: Serve) -> None:
+    error = refused(serve(tls=context(trustme.CA().issue_cert("127.0.0.1"))))
+    assert "certificate verify failed: unable to get local issuer certificate" in str(error)
+
+
+def test_authority_that_nobody_trusts(serve: Serve, authority: trustme.CA) -> None:
+    assert "certificate verify failed" in str(refused(serve(tls=context(authority.issue_cert("127.0.0.1")))))
+
+
+@pytest.mark.usefixtures("trusted")
+def test_timeout_bounds_a_reply_over_tls(serve: Serve, authority: trustme.CA) -> None:
+    tls = context(authority.issue_cert("127.0.0.1"))
+    for play in (silence(), drip(b"HTTP/1.1 200 OK\r\nX: ", b"y"), drip(b"HTTP/1.1 200 OK\r\n\r\n", b" ")):
+        server = serve(reply([0.5]), play, tls=tls)
+        with ScoringClient(server.uri) as client:
+            client.score([[1.5]])
+            with pytest.raises(TransportError, match="no complete reply within") as caught:
+                client.score([[1.5]], timeout=0.15)
+        assert caught.value.timed_out
+        assert server.hung_up.wait(PATIENCE)
+
+
+def ends_the_handshake(listener: socket.socket, answer: bytes, linger: bytes) -> None:
+    peer, _ = listener.accept()
+    with peer:
+        peer.recv(65536)
+        peer.sendall(answer)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+FIN, RST = struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "linger", "text"),
+    [
+        (b"", FIN, "the connection was closed inside TLS"),
+        (b"", RST, "the connection was"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\nplain http was expected", FIN, "SSL"),
+        (b"\x15\x03\x03\x00\x02\x02\x28", FIN, "alert"),
+    ],
+)
+def test_no_tls_there(answer: bytes, linger: bytes, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=ends_the_handshake, args=(listener, answer, linger))
+        thread.start()
+        uri = f"https://127.0.0.1:{listener.getsockname()[1]}/score"
+        with ScoringClient(uri) as client, pytest.raises(TransportError) as caught:
+            client.score([[1.5]])
+        thread.join(PATIENCE)
+    assert text in str(caught.value)
+    assert not caught.value.timed_out

@@ -1,0 +1,275 @@
+"""No answer, or not all of it: the network and the clock (B30-B34, B40, B64)."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from raw_server import PATIENCE, Play, RawServer, close, drip, raw, refused_port, reply, reset, silence
+from scoring_client import ScoringClient, ServiceError, TransportError
+
+Serve = Callable[..., RawServer]
+SOON = 0.15  # seconds: a limit that is meant to pass
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def failed(uri: str, **options: Any) -> TransportError:
+    with ScoringClient(uri, **options) as client, pytest.raises(TransportError) as caught:
+        client.score([[1.5]])
+    assert caught.value.attempts == 1
+    assert caught.value.__cause__ is not None
+    return caught.value
+
+
+def test_refused() -> None:
+    with refused_port() as port:
+        uri = f"http://127.0.0.1:{port}/score"
+        error = failed(uri + "?code=secret")
+    assert not error.timed_out
+    assert str(error) == f"POST {uri}: connection refused (1 attempt)"
+
+
+def test_name_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_found(*_: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", not_found)
+    error = failed("http://service.test/score")
+    assert not error.timed_out
+    assert str(error) == "POST http://service.test/score: the host name cannot be resolved (1 attempt)"
+
+
+def test_name_that_cannot_be_one() -> None:
+    error = failed("http://a..b/score")
+    assert not error.timed_out
+
+
+@pytest.mark.parametrize(
+    ("play", "text"),
+    [
+        (close(), "the connection was closed before the reply"),
+        (reset(), "the connection was reset"),
+        (close(b"HTTP/1.1 200"), None),
+        (close(b"HTTP/1.1 200 OK\r\n"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 200 OK\r\nContent-Le"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 200 OK\r\n folded first\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n"), None),
+        (close(b"garbage\r\n\r\n"), "the reply is not valid HTTP"),
+        (close(b"HTTP/2.0 200 OK\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 abc OK\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 1000 OK\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n[1.5]"), "the reply is not valid HTTP"),
+        (close(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 101 + b"\r\n[1.5]"), "the reply is not valid HTTP"),
+        (
+            close(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n[1.5]"),
+            "the reply is not valid HTTP",
+        ),
+        (close(OK + b"[1.5"), "the reply was cut off"),
+        (reset(OK + b"[1.5"), None),  # the reset may overtake what was sent before it
+    ],
+)
+def test_no_whole_reply(serve: Serve, play: Play, text: str | None) -> None:
+    server = serve(play)
+    error = failed(server.uri)
+    assert not error.timed_out
+    if text is not None:
+        assert str(error) == f"POST {server.uri}: {text} (1 attempt)"
+    assert len(server.requests) == 1
+
+
+def test_a_failure_leaves_the_client_usable(serve: Serve) -> None:
+    server = serve(close(), reset(), close(OK + b"[1.5"), raw(b"garbage\r\n\r\n"), reply([0.5]))
+    with ScoringClient(server.uri) as client:
+        for _ in range(4):
+            with pytest.raises(TransportError):
+                client.score([[1.5]])
+        assert client.score([[1.5]]) == [0.5]
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        silence(),
+        silence(b"HTTP/1.1 2"),
+        silence(b"HTTP/1.1 200 OK\r\nX: "),
+        silence(OK + b"[1.5"),
+        silence(CHUNKED + b"5\r\n[1.5]"),
+        drip(b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+        drip(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        drip(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+        drip(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+        drip(b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+        drip(CHUNKED, b"1\r\n \r\n"),
+        drip(CHUNKED + b"5;x=", b"y"),
+        drip(CHUNKED + b"5\r\n[1.5]\r\n0\r\nTrailer: ", b"y"),
+    ],
+)
+def test_timeout_bounds_the_whole_call(serve: Serve, play: Play) -> None:
+    """The server answers until the client hangs up: a client that limits single waits only would never end."""
+    server = serve(reply([0.5]), play)
+    with ScoringClient(server.uri) as client:
+        client.score([[1.5]])  # so that connecting is not part of what is timed
+        with pytest.raises(TransportError) as caught:
+            client.score([[1.5]], timeout=SOON)
+    assert caught.value.timed_out
+    assert str(caught.value) == f"POST {server.uri}: no complete reply within 0.15 s (1 attempt)"
+    assert server.hung_up.wait(PATIENCE)
+
+
+def test_timeout_bounds_sending() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which reads nothing
+        client = ScoringClient(f"http://127.0.0.1:{listener.getsockname()[1]}/score")
+        with client, pytest.raises(TransportError) as caught:
+            client.score([[0.12345678901234567] * 1_000_000], timeout=SOON)
+    assert caught.value.timed_out
+
+
+def test_timeout_of_one_call_only_shortens(serve: Serve) -> None:
+    with (
+        ScoringClient(serve(silence()).uri, timeout=SOON) as client,
+        pytest.raises(TransportError, match=r"within 0\.15 s"),
+    ):
+        client.score([[1.5]], timeout=PATIENCE)
+
+
+def test_connect_timeout_bounds_the_name_look_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve()
+    answered = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow(host: str, *rest: Any) -> Any:
+        assert answered.wait(PATIENCE)
+        return look_up("127.0.0.1", *rest)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    error = failed(f"http://service.test:{server.port}/score", connect_timeout=SOON)
+    assert error.timed_out
+    assert "no connection within 0.15 s" in str(error)
+    answered.set()
+    assert server.hung_up.wait(PATIENCE)  # the connection that came too late is closed
+    assert server.requests == []
+
+
+def test_connect_timeout_bounds_tcp() -> None:
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(4):  # fill the queue that nobody accepts from
+            filler = sockets.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        error = failed(f"http://127.0.0.1:{address[1]}/score", connect_timeout=SOON)
+    assert error.timed_out
+    assert "no connection within 0.15 s" in str(error)
+
+
+@pytest.mark.parametrize("play", [silence(), drip(b"\x16\x03\x03\x3f\xff", b"\x02")])
+def test_connect_timeout_bounds_the_tls_handshake(play: Play) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve_one() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            peer.settimeout(PATIENCE)
+            peer.recv(65536)
+            try:
+                while play(peer) and peer.recv(65536):
+                    pass
+            except OSError:
+                pass
+
+    thread = threading.Thread(target=serve_one)
+    with listener:
+        thread.start()
+        error = failed(f"https://127.0.0.1:{listener.getsockname()[1]}/score", connect_timeout=SOON)
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert error.timed_out
+    assert "no connection within 0.15 s" in str(error)
+
+
+def test_timeout_shorter_than_connect_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        error = failed(f"https://127.0.0.1:{listener.getsockname()[1]}/score", timeout=SOON)
+    assert error.timed_out
+    assert "no connection within 0.15 s" in str(error)
+
+
+def test_connect_timeout_does_not_bound_the_reply(serve: Serve) -> None:
+    released = threading.Event()
+
+    def slow(stream: socket.socket) -> bool:
+        assert released.wait(PATIENCE)
+        stream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[0.5]")
+        return True
+
+    server = serve(slow)
+    timer = threading.Timer(2 * SOON, released.set)
+    timer.start()
+    with ScoringClient(server.uri, connect_timeout=SOON) as client:
+        assert client.score([[1.5]]) == [0.5]
+    timer.join()
+
+
+def test_an_early_refusal_of_a_large_body_arrives(serve: Serve) -> None:
+    """The service answers 413 to the headers and closes while megabytes are still to come."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1024)
+                peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        client = ScoringClient(f"http://127.0.0.1:{listener.getsockname()[1]}/score")
+        with client, pytest.raises(ServiceError, match="413: no"):
+            client.score([[0.1] * 500_000])
+        thread.join(PATIENCE)
+
+
+CALL = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from scoring_client import ScoringClient
+with ScoringClient(sys.argv[2]) as client:
+    client.score([[1.5]])
+"""
+
+
+@pytest.mark.parametrize("play", [silence(), drip(OK, b" ")])
+def test_control_c_ends_a_call_and_closes_its_connection(serve: Serve, play: Play) -> None:
+    asked = threading.Event()
+
+    def watched(stream: socket.socket) -> bool:
+        asked.set()
+        return play(stream)
+
+    server = serve(watched)
+    folder = Path(__file__).resolve().parent.parent
+    process = subprocess.Popen(
+        [sys.executable, "-c", CALL, folder, server.uri], stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"]}
+    )
+    with process:
+        assert asked.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert errors.strip().endswith(b"KeyboardInterrupt")
+    assert server.hung_up.wait(PATIENCE)
