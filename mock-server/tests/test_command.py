@@ -298,8 +298,8 @@ def test_a_port_in_use_is_one_clear_line() -> None:
             result = run("serve", "--port", str(port), "--profile", profile)
             assert result.returncode == 2
             assert result.stderr == (
-                f"scoring-mock: 127.0.0.1:{port} is in use; choose another port with --port, "
-                "or end the program that has it\n"
+                f"scoring-mock: cannot listen on 127.0.0.1:{port}: Address already in use; "
+                "choose another port, or end the program that has it\n"
             )
 
 

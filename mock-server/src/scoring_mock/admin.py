@@ -107,12 +107,7 @@ class AdminPlane:
         return {"journals": {name: self._journals.of(name).to_json() for name in self._known(body)}}
 
     def _drop(self, body: dict[str, Any]) -> dict[str, Any]:
-        names = _names(body)
-        dropped = self._registry.drop(names)
-        for name in names:
-            if name != Journals.UNROUTED:
-                self._journals.drop(name)
-        return {"dropped": dropped}
+        return {"dropped": self._registry.drop(_names(body))}
 
     def _act(self, name: str, body: dict[str, Any]) -> Response:
         try:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import errno
 import json
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -16,8 +14,9 @@ from typing import IO, NoReturn
 
 from scoring_mock.http_types import SpecError
 from scoring_mock.profiles.catalogue import PROFILES
-from scoring_mock.serve import DEFAULT_PORT, FAULTS, Serve
-from scoring_mock.server import ALL_LISTENERS, Options, Server, run
+from scoring_mock.serve import ADMIN_PORT, CONTROL_PORT, DEFAULT_PORT, FAULTS, Serve
+from scoring_mock.server import ADMIN, ALL_LISTENERS, CONTROL, Options, Server, run
+from scoring_mock.wire.listeners import CannotListen
 
 
 class UsageError(Exception):
@@ -56,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     run_.add_argument("--public-host", help="the host in the addresses that are given out (default: --host)")
     run_.add_argument("--admin-host", default="127.0.0.1", help="where the admin plane listens (default: %(default)s)")
     run_.add_argument("--admin-port", type=_port, default=0, help="its port (default: any free one)")
+    run_.add_argument("--control-port", type=_port, default=0, help="port of the control plane (default: any free one)")
     run_.add_argument("--ports", type=_port_range, metavar="FIRST-LAST", help="take all ports from this range")
     run_.add_argument(
         "--listeners", type=_listeners, default=ALL_LISTENERS, metavar="NAME,...", help="only these (default: all)"
@@ -118,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
         admin_host=arguments.admin_host,
         listeners=arguments.listeners,
         ports=arguments.ports,
-        fixed_ports={"admin": arguments.admin_port},
+        fixed_ports={ADMIN: arguments.admin_port, CONTROL: arguments.control_port},
     )
 
     def started(server: Server) -> None:
@@ -138,7 +138,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     with _journal(arguments.journal) as journal:
         options = Options(
             host=arguments.host,
-            listeners=(scheme, "admin"),
+            listeners=(scheme, ADMIN, CONTROL),
+            wished_ports={ADMIN: ADMIN_PORT, CONTROL: CONTROL_PORT},
             fixed_ports={} if profile.dedicated else port,
             own_ports=port if profile.dedicated else {},
             journal=journal,
@@ -161,19 +162,9 @@ def _journal(path: str | None) -> contextlib.AbstractContextManager[IO[str] | No
 def _serve_until_told(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> int:
     try:
         asyncio.run(run(options, started, until_stdin_closes=until_stdin_closes))
-    except OSError as error:
-        raise UsageError(_why_not(error, options)) from error
+    except CannotListen as error:
+        remedy = "; choose another port, or end the program that has it" if error.in_use else ""
+        raise UsageError(f"{error}{remedy}") from error
     except SpecError as error:
         raise UsageError(str(error)) from error
     return 0
-
-
-def _why_not(error: OSError, options: Options) -> str:
-    """Say in one line why a server could not start; other errors go on."""
-    ports = [port for port in (*options.fixed_ports.values(), *options.own_ports.values()) if port]
-    where = f"{options.host}:{ports[0]}" if ports else options.host
-    if error.errno == errno.EADDRINUSE:
-        return f"{where} is in use; choose another port with --port, or end the program that has it"
-    if error.errno in (errno.EADDRNOTAVAIL, errno.EACCES) or isinstance(error, socket.gaierror):
-        return f"cannot listen on {where}: {error.strerror}"
-    raise error

@@ -139,7 +139,7 @@ class Ports(Protocol):
         ...
 
     def close(self, service: str) -> None:
-        """Stop listening for a service and close all its connections."""
+        """Stop listening for a service, close all its connections, forget its journal."""
         ...
 
 

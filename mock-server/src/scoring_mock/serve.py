@@ -11,6 +11,8 @@ from scoring_mock.replies import Reply, parse_reply
 from scoring_mock.server import Server
 
 DEFAULT_PORT: Final = 8080
+ADMIN_PORT: Final = 8081
+CONTROL_PORT: Final = 8443
 EXAMPLE: Final = '{"data": [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]]}'
 
 _JSON_ERROR: Final = {"json": {"message": "A fault that was asked for with --faults."}}
@@ -113,10 +115,8 @@ def _sheet(server: Server, service: dict[str, Any], token: str | None, *, tls: b
         lines.append(f"  second key   {service['secondary_key']}")
     if token is not None:
         lines.append(f"  token        {token}")
-    if tls:
-        lines.append(f"  CA file      {server.ca_file}")
-    if "control" in server.info["listeners"]:
-        lines.append(f"  control      {server.info['listeners']['control']}")
+    lines.append(f"  CA file      {server.ca_file}")
+    lines.append(f"  control      {server.info['listeners']['control']}")
     curl = ["curl"]
     if tls:
         curl += ["--cacert", server.ca_file]

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from scoring_mock.admin import AdminPlane
 from scoring_mock.http_types import Request, Service
 from scoring_mock.service.registry import Registry
-from scoring_mock.wire.connection import Limits
+from scoring_mock.wire.connection import Limits, Site
 from scoring_mock.wire.journal import Journal, Journals
 from scoring_mock.wire.listeners import KINDS, Kind, Listeners
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ADMIN: Final = "admin"
 CONTROL: Final = "control"
-ALL_LISTENERS: Final = (*KINDS, ADMIN)
+ALL_LISTENERS: Final = (*KINDS, ADMIN, CONTROL)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Options:
     listeners: tuple[str, ...] = ALL_LISTENERS
     ports: range | None = None
     fixed_ports: dict[str, int] = field(default_factory=dict)
-    own_ports: dict[str, int] = field(default_factory=dict)
+    wished_ports: dict[str, int] = field(default_factory=dict)  # of admin and control; others will do if they are taken
+    own_ports: dict[str, int] = field(default_factory=dict)  # of the first service that has listeners of its own
     limits: Limits = field(default_factory=Limits)
     journal: IO[str] | None = None
 
@@ -85,7 +86,7 @@ class Server:
     """A mock server in an event loop."""
 
     def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
-        """Open all listeners. Raises OSError when an address cannot be had."""
+        """Open all listeners. Raises CannotListen when an address cannot be had."""
         self.options = options
         self.server_id = secrets.token_hex(16)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
@@ -114,9 +115,18 @@ class Server:
         self.listeners.serve(self.data_plane, data, options.fixed_ports)
         if ADMIN in options.listeners:
             names = (options.admin_host, *options.admin_names)
-            plane = AdminPlane(self.registry, self.journals, lambda: self.info, names)
-            port = options.fixed_ports.get(ADMIN, 0)
-            self.listeners.add(ADMIN, Kind(), plane, host=options.admin_host, port=port)
+            self._add(
+                ADMIN, Kind(), AdminPlane(self.registry, self.journals, lambda: self.info, names), options.admin_host
+            )
+        if CONTROL in options.listeners:
+            from scoring_mock.control.plane import ControlPlane
+
+            self._add(CONTROL, Kind(tls=True), ControlPlane(self.registry), options.host)
+
+    def _add(self, name: str, kind: Kind, plane: Site, host: str) -> None:
+        port = self.options.fixed_ports.get(name, 0)
+        wish = self.options.wished_ports.get(name, 0)
+        self.listeners.add(name, kind, plane, host=host, port=port or wish, must=bool(port))
 
     @cached_property
     def certificates(self) -> Certificates:
@@ -164,7 +174,7 @@ def _reachable(host: str) -> str:
 async def run(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> None:
     """Run a mock until SIGTERM, SIGINT or the end of standard input; `started` is called when it listens.
 
-    Raises OSError when an address cannot be had.
+    Raises CannotListen when an address cannot be had.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

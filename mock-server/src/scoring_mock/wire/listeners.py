@@ -63,6 +63,17 @@ class PortsExhausted(SpecError):
     """The range of ports given at start has none left."""
 
 
+class CannotListen(Exception):
+    """An address cannot be had; `in_use` tells whether somebody else has it."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        """Keep the address and say why in one line."""
+        super().__init__(f"cannot listen on {host}" + (f":{port}" if port else "") + f": {error.strerror or error}")
+        self.host = host
+        self.port = port
+        self.in_use = error.errno == errno.EADDRINUSE
+
+
 class Listener:
     """One listening socket."""
 
@@ -162,9 +173,21 @@ class Listeners:
         for name in names:
             self.add(name, KINDS[name], site, port=ports.get(name, 0))
 
-    def add(self, name: str, kind: Kind, site: Site, *, host: str | None = None, port: int = 0) -> None:
-        """Open one shared listener. Raises OSError when the address cannot be had."""
-        self._shared[name] = Listener(self, name, kind, site, self._bind(host or self._host, port))
+    def add(
+        self, name: str, kind: Kind, site: Site, *, host: str | None = None, port: int = 0, must: bool = True
+    ) -> None:
+        """Open one shared listener; if it need not have the port, any will do when that is taken.
+
+        Raises CannotListen when the address cannot be had.
+        """
+        host = host or self._host
+        try:
+            sock = self._bind(host, port)
+        except CannotListen as error:
+            if must or not error.in_use:
+                raise
+            sock = self._bind(host, 0)
+        self._shared[name] = Listener(self, name, kind, site, sock)
 
     def address(self, name: str) -> str:
         """Return the base URL of a shared listener."""
@@ -199,12 +222,13 @@ class Listeners:
         return result
 
     def close(self, service: str) -> None:
-        """Stop listening for a service, and close all connections that carried its requests."""
+        """Stop listening for a service, close all connections that carried its requests, forget its journal."""
         for listener in self._own.pop(service, ()):
             listener.close()
         for connection in list(self._connections):
             if connection.service_name == service:
                 connection.close()
+        self._journals.drop(service)
 
     def count(self, service: str) -> int:
         """Return how many connections are open whose last request was for a service, or that its listeners took."""
@@ -230,8 +254,8 @@ class Listeners:
         for candidate in self._ports:
             try:
                 return _bound(host, candidate)
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
+            except CannotListen as error:
+                if not error.in_use:
                     raise
         raise PortsExhausted(f"no port is free in {self._ports.start}-{self._ports.stop - 1}; give a wider --ports")
 
@@ -289,13 +313,14 @@ class Listeners:
 
 
 def _bound(host: str, port: int) -> socket.socket:
+    """Return a bound socket. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.setblocking(False)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        raise CannotListen(host, port, error) from error
     return sock
