@@ -82,7 +82,8 @@ def test_a_missing_endpoint_in_the_words_of_arm(control: Control) -> None:
     assert reply.json == {
         "error": {
             "code": "ResourceNotFound",
-            "message": "The Resource 'Microsoft.MachineLearningServices/workspaces/scoring-mock/onlineEndpoints/missing' "
+            "message": "The Resource "
+            "'Microsoft.MachineLearningServices/workspaces/scoring-mock/onlineEndpoints/missing' "
             "under resource group 'scoring-mock' was not found. For more details please go to "
             "https://aka.ms/ARMResourceNotFoundFix",
         }
