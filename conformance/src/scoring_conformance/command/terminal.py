@@ -75,7 +75,7 @@ class Terminal:
 
         Args:
             document: the results.
-            templates: the template of each case, so that its many cases can share a row when all passed.
+            templates: the template of each case, so that its many cases can share a row when nothing is wrong.
             every_case: a row for each case all the same.
             folder: where the results are.
         """
@@ -101,9 +101,10 @@ class Terminal:
         cases = sorted({case for _, case in cells})
         for template, group in groupby(cases, key=lambda case: templates.get(case, case)):
             members = list(group)
-            boring = all(cells[client, case]["verdict"] == "pass" for case in members for client in clients)
-            if len(members) > 1 and boring:
-                table.add_row(f"{template}/* [dim]({len(members)} cases)[/dim]", *(self._cell("pass") for _ in clients))
+            each = [{cells[client, case]["verdict"] for case in members} for client in clients]
+            if len(members) > 1 and all(verdicts in ({"pass"}, {"not run"}) for verdicts in each):
+                row = (self._cell(verdict) for (verdict,) in each)
+                table.add_row(f"{template}/* [dim]({len(members)} cases)[/dim]", *row)
             else:
                 for case in members:
                     table.add_row(escape(case), *(self._cell(cells[client, case]["verdict"]) for client in clients))
