@@ -8,6 +8,7 @@ Options: ``--mock`` (``MOCK``), ``--seed`` (``SEED``), ``--require`` (``REQUIRE`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import threading
@@ -96,10 +97,10 @@ class _Engine:
         try:
             self.required = required_clients(config.getoption("--require"))
             folder: Path = config.getoption("--results")
-            clients, cases = {client for client, _ in selected}, {case for _, case in selected}
+            self._clients, cases = {client for client, _ in selected}, {case for _, case in selected}
             self._session = Session(
                 cases=[c for c in load_cases() if c.id in cases],
-                manifests=[m for m in chosen_clients([]) if m.name in clients],
+                manifests=[m for m in chosen_clients([]) if m.name in self._clients],
                 where=config.getoption("--mock"),
                 seed=config.getoption("--seed") or new_seed(),
                 folder=folder if folder.is_absolute() else repository() / folder,
@@ -132,8 +133,9 @@ class _Engine:
 
     def stop(self) -> None:
         """End it, whether or not it is finished."""
-        if self._loop is not None and self._task is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._clients - self._done and self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join(60)
 
     def _work(self) -> None:
