@@ -50,6 +50,8 @@ class Genuine:
         self.address: Address = ("127.0.0.1", _free_port())
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LD_LIBRARY_PATH") if key in os.environ}
         variables = keep | service.settings | {"PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+        # A client is no trusted proxy, although it connects from where gunicorn expects one.
+        variables |= {"FORWARDED_ALLOW_IPS": "192.0.2.1"}
         variables |= {"AML_APP_ROOT": str(folder), "AZUREML_MODEL_DIR": str(folder)}
         command = [str(python), str(LAUNCHER), "--entry_script", str(service.script), "--port", str(self.address[1])]
         self.started = time.monotonic()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from scoring_mock.http_types import Request
+
+_AUTHORITY = re.compile(r"[^/?#]*")
 
 
 @dataclass(slots=True)
 class Call:
     """A request, its path below the service's own, its query, and its headers by lower-case name.
 
-    `path` starts with one slash and is percent-decoded; `query` is neither decoded nor has it a question mark. Repeated
-    headers are joined by commas, but for Content-Type, whose last value counts (both as gunicorn does).
+    `path` starts with one slash and is percent-decoded; it is empty for an absolute target without a path. `query` is
+    neither decoded nor has it a question mark. Repeated headers are joined by commas, but for Content-Type, whose last
+    value counts (both as gunicorn does).
     """
 
     request: Request
@@ -37,19 +41,25 @@ def joined_headers(fields: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def split_target(target: str) -> tuple[str, str]:
-    """Split a request target into its path, still encoded, and its query; absolute form loses scheme and authority."""
+    """Split a request target into its path, still encoded, and its query; absolute form loses scheme and authority.
+
+    An absolute target may have an empty path.
+    """
     if not target.startswith("/"):
         _, separator, rest = target.partition("://")
         if separator:
-            slash = rest.find("/")
-            target = rest[slash:] if slash >= 0 else "/"
+            authority = _AUTHORITY.match(rest)
+            assert authority is not None
+            target = rest[authority.end() :]
     target, _, _ = target.partition("#")
     path, _, query = target.partition("?")
     return path, query
 
 
 def decoded_path(path: str) -> str:
-    """Percent-decode a path; any number of leading slashes counts as one."""
+    """Percent-decode a path; any number of leading slashes counts as one, an empty path stays empty."""
+    if not path:
+        return ""
     if "%" in path:
         path = unquote(path, errors="replace")
     return "/" + path.lstrip("/")

@@ -17,7 +17,7 @@ from scoring_mock.profiles.cors import Cors
 from scoring_mock.profiles.generations import Failure, Generation
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import InputRefusedError
-from scoring_mock.profiles.pages import gunicorn_page
+from scoring_mock.profiles.pages import gunicorn_page, redirect_page
 from scoring_mock.profiles.query import first_value
 from scoring_mock.profiles.request_ids import Fields
 from scoring_mock.scripts.script import AmlResponse, Schema, Script, Slept, StreamResponse
@@ -88,8 +88,12 @@ class Container:
         methods = _ROUTES.get(call.path)
         generation = self._generation
         if methods is None or call.method not in methods:
+            if not call.path and call.method in _ROUTES["/"]:
+                return self._redirect_to_root(call)
             ids = generation.request_ids(call.headers)[0] if generation.ids_on_router_errors else []
             return self._failure(call, "not-found" if methods is None else "method-not-allowed", "", ids, router=True)
+        if "upgrade" in call.headers and _wants_websocket(call):
+            return self._failure(call, "websocket", "", [], router=True)
         ids, too_long = generation.request_ids(call.headers)
         if "traceid" in call.headers:
             ids.append(("TraceId", call.headers["traceid"]))
@@ -208,6 +212,13 @@ class Container:
             self._documents[version] = json.dumps(document).encode()
         return self._documents[version]
 
+    def _redirect_to_root(self, call: Call) -> Response:
+        """Answer `GET http://host`, a target without a path, as the router does."""
+        location = f"http://{call.headers.get('host', '127.0.0.1')}/" + (f"?{call.query}" if call.query else "")
+        body = redirect_page(location)
+        fields = [_HTML, ("Content-Length", str(len(body))), ("Location", location)]
+        return self._bare_reply(call, 308, fields, body)
+
     def _options(self, call: Call, ids: Fields) -> Response:
         reply = self._reply(call, 200, [_HTML, ("Allow", "GET, OPTIONS, HEAD")], b"", ids)
         reply.headers.append(("Content-Length", "0"))
@@ -256,9 +267,14 @@ class Container:
                 head.append(_CHUNKED)  # W21
         reason = REASONS.get(status, "UNKNOWN")
         reply = Response(status, reason, head + fields, body, chunks, closes)
-        if call.request.version < (1, 1):
-            reply.version = "HTTP/1.0"
+        if call.request.version != (1, 1):
+            reply.version = "HTTP/{}.{}".format(*call.request.version)
         return _without_body(reply) if call.method == "HEAD" else reply
+
+
+def _wants_websocket(call: Call) -> bool:
+    options = call.headers.get("connection", "").lower().split(",")
+    return call.headers["upgrade"].lower() == "websocket" and "upgrade" in map(str.strip, options)
 
 
 def _without_body(reply: Response) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from scoring_mock.http_types import Response, reason_phrase
 
 
@@ -14,3 +16,13 @@ def gunicorn_page(status: int) -> Response:
     ).encode()
     headers = [("Connection", "close"), ("Content-Type", "text/html"), ("Content-Length", str(len(body)))]
     return Response(status, reason, headers, body, close=True)
+
+
+def redirect_page(location: str) -> bytes:
+    """Return the body of the web framework's redirects."""
+    shown = escape(location)
+    return (
+        "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n"
+        f'<p>You should be redirected automatically to the target URL: <a href="{shown}">{shown}</a>. '
+        "If not, click the link.\n"
+    ).encode("latin-1")

@@ -50,7 +50,10 @@ class PlainScript(_Undecorated):
             case "uni":
                 return {"s": "é漢😀"}
             case "sleep":
-                return Slept(float(request.get("s", 1)), "slept")
+                seconds = float(request.get("s", 1))
+                if seconds < 0:
+                    raise ValueError("sleep length must be non-negative")
+                return Slept(seconds, "slept")
             case "error":
                 return {"error": "caught in run()"}
             case "exit":
