@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -146,6 +148,13 @@ def three(control: Control) -> Control:
 )
 def test_filters(three: Control, query: str, expected: list[str]) -> None:
     assert names(three("GET", f"{V1}/services?{query}")) == expected
+
+
+def test_of_services_made_in_one_instant_the_last_is_the_newest(control: Control) -> None:
+    for service in control.create({"name": "one"}, {"name": "two"}, {"name": "three"}):
+        service.created = 1_700_000_000.0
+    assert names(control("GET", f"{V1}/services")) == ["three", "two", "one"]
+    assert names(control("GET", f"{V1}/services?orderby=CreatedAtAsc")) == ["one", "two", "three"]
 
 
 def test_the_digest_of_an_image_is_a_filter_too(three: Control) -> None:
@@ -457,6 +466,14 @@ def test_settings_belong_to_one_service(control: Control) -> None:
     control.registry.drop(["it"])
     control.create({"name": "it"})
     assert get(control, "it")["autoScaler"]["maxReplicas"] is None
+
+
+def test_nothing_is_kept_of_a_service_that_is_gone(control: Control) -> None:
+    alive = weakref.ref(control.create({"name": "it"})[0])
+    get(control, "it")
+    control.registry.drop(["it"])
+    gc.collect()
+    assert alive() is None
 
 
 def test_a_deleted_service_is_gone_and_deleting_it_again_is_204(control: Control) -> None:

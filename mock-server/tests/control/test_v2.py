@@ -275,6 +275,14 @@ def test_bad_traffic_changes_nothing(control: Control, traffic: dict[str, Any]) 
     assert service.traffic.shares == {"blue": 100, "green": 0}
 
 
+def test_deployments_that_traffic_does_not_name_get_none(control: Control) -> None:
+    (service,) = control.create({"name": "it", "profile": "managed-v2", "deployments": {"blue": 100, "green": 0}})
+    body = {"properties": {"authMode": "Key", "traffic": {"green": 100}}}
+    assert control("PUT", f"{V2}/it{VERSION}", body).status == 200
+    assert service.traffic is not None
+    assert service.traffic.shares == {"blue": 0, "green": 100}
+
+
 def test_a_name_of_v1_is_a_conflict(control: Control) -> None:
     control.create({"name": "taken"})
     reply = control("PUT", f"{V2}/taken{VERSION}", KEY)
