@@ -208,7 +208,6 @@ class ResourceManager:
 
     def _put_endpoint(self, call: ControlCall) -> Response:
         name = call.names["endpoint"].lower()
-        check_name(name)
         wish = EndpointWish.read(call.json_object())
         existing = self._registry.get(name)
         if existing is not None and existing.profile.api != "v2":
@@ -234,6 +233,7 @@ class ResourceManager:
 
     def _new_endpoint(self, name: str, wish: EndpointWish) -> Service:
         """Make the service behind a new endpoint; with a `compute` it is one on Kubernetes."""
+        check_name(name)
         spec: dict[str, Any] = {
             "name": name,
             "profile": "k8s-v2" if wish.compute else "managed-v2",
