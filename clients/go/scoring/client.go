@@ -248,23 +248,29 @@ func limitConnect(ctx context.Context, limit time.Duration) (context.Context, co
 
 type abandonedKey struct{}
 
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// abandonable makes a dial end, and its connection close, when the call that limitConnect prepared is over before GotConn.
+func abandonable(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		abandoned := ctx.Value(abandonedKey{}).(context.Context) // values survive the detaching
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(abandoned, cancel)()
+		conn, err := dial(ctx, network, address)
+		if err == nil {
+			context.AfterFunc(abandoned, func() { conn.Close() })
+		}
+		return conn, err
+	}
+}
+
 // newTransport makes a connection pool. It is no clone of http.DefaultTransport, because programs replace that by other types.
 func newTransport(connectTimeout time.Duration, loopback bool) *http.Transport {
 	backstop := max(connectTimeout, time.Minute) // for a connection that no request waits for any more
-	dialer := &net.Dialer{Timeout: backstop}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			abandoned := ctx.Value(abandonedKey{}).(context.Context) // values survive the detaching
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
-			defer context.AfterFunc(abandoned, cancel)()
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err == nil {
-				context.AfterFunc(abandoned, func() { conn.Close() })
-			}
-			return conn, err
-		},
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         abandonable((&net.Dialer{Timeout: backstop}).DialContext),
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: backstop,
 		MaxIdleConnsPerHost: maxIdle,

@@ -289,6 +289,7 @@ func TestSwitchingProtocols(t *testing.T) {
 	if err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{})); err.StatusCode != 101 {
 		t.Errorf("status %d, want 101", err.StatusCode)
 	}
+	<-service.closed
 }
 
 // B50: interim replies are skipped.
@@ -489,5 +490,16 @@ func TestStaleConnection(t *testing.T) {
 	}
 	if got := service.got(); len(got) != 2 {
 		t.Errorf("%d requests for 2 calls", len(got))
+	}
+}
+
+// B02: what the zero values mean, where no clock can show it. Loopback is never proxied, however its name is spelled.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	if got := newClient(t, "https://example.com", Options{}).maxReplyBytes; got != 64<<20 {
+		t.Errorf("a reply may have %d bytes, want 64 MiB", got)
+	}
+	if newTransport(DefaultConnectTimeout, true).Proxy != nil || newTransport(DefaultConnectTimeout, false).Proxy == nil {
+		t.Error("a proxy is used for loopback, or never")
 	}
 }

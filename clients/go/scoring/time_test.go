@@ -229,6 +229,20 @@ func TestCancelWhileConnecting(t *testing.T) {
 	<-closed
 }
 
+// B33: the same while a name is looked up, or TCP set up.
+func TestCancelWhileDialing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := limitConnect(t.Context(), time.Hour)
+	dial := abandonable(func(ctx context.Context, _, _ string) (net.Conn, error) {
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	if _, err := dial(context.WithoutCancel(ctx), "tcp", "example.com:443"); err != context.Canceled {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
 // A time limit of the caller's own HTTP client counts as one, too.
 func TestTimeoutOfTheHTTPClient(t *testing.T) {
 	t.Parallel()
