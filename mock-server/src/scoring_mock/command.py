@@ -79,6 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--journal", metavar="FILE", help="append every request, with its headers, as a line of JSON")
     serve.set_defaults(function=_serve)
+
+    for name, help_, raw in (
+        ("keys", "print the keys of a service of a running mock, as service.get_keys() gives them", "the primary key"),
+        ("token", "print a token for a service, as `az ml service get-access-token` does", "the token"),
+    ):
+        ask = commands.add_parser(name, help=help_)
+        ask.add_argument("-n", "--name", required=True, help="name of the service")
+        ask.add_argument(
+            "--url", default=f"http://127.0.0.1:{ADMIN_PORT}", help="the mock's admin plane (default: %(default)s)"
+        )
+        ask.add_argument("--raw", action="store_true", help=f"print {raw} alone")
+        ask.set_defaults(function=_credentials)
     return parser
 
 
@@ -146,6 +158,21 @@ def _serve(arguments: argparse.Namespace) -> int:
         )
         wish = Serve(arguments.profile, arguments.auth, arguments.name, arguments.tls, tuple(arguments.faults))
         return _serve_until_told(options, wish.start)
+
+
+def _credentials(arguments: argparse.Namespace) -> int:
+    from scoring_mock.control.credentials import NoCredentialsError, RunningMock  # a client: nothing else needs it
+
+    try:
+        mock = RunningMock(arguments.url)
+        found = mock.keys(arguments.name) if arguments.command == "keys" else mock.token(arguments.name)
+    except NoCredentialsError as error:
+        raise UsageError(str(error)) from error
+    if arguments.raw:
+        print(found["primaryKey" if arguments.command == "keys" else "accessToken"])
+    else:
+        print(json.dumps(found, indent=2, sort_keys=True))
+    return 0
 
 
 def _journal(path: str | None) -> contextlib.AbstractContextManager[IO[str] | None]:
