@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,9 +21,9 @@ class MockError(Exception):
 class Mock:
     """A running `scoring-mock run`; a context manager that ends it."""
 
-    def __init__(self, listeners: str = "http,admin") -> None:
-        """Start it and read its first line. Raises MockError."""
-        command = [sys.executable, "-m", "scoring_mock", "run", "--exit-with-stdin", "--listeners", listeners]
+    def __init__(self, listeners: str = "http,admin", launcher: Sequence[str] = ("-m", "scoring_mock")) -> None:
+        """Start it (`python LAUNCHER run ...`) and read its first line. Raises MockError."""
+        command = [sys.executable, *launcher, "run", "--exit-with-stdin", "--listeners", listeners]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
