@@ -29,7 +29,8 @@ class Quickstart {
   public static void main(String[] args) throws InterruptedException {
     int fit = KEY.split("[^!-~]", 2)[0].length();
     if (fit < KEY.length()) {
-      stop(2, "SCORING_KEY has a character that cannot be sent in a header at position " + fit);
+      String what = "SCORING_KEY has a character that cannot be sent in a header at position ";
+      stop(2, what + fit + " (a trailing newline?)");
     }
     String timeout = env("SCORING_TIMEOUT", "60");
     boolean number = timeout.matches("[0-9]{1,5}([.][0-9]{1,3})?");

@@ -27,7 +27,6 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -79,21 +78,32 @@ import javax.net.ssl.SSLParameters;
  */
 public final class ScoringClient implements AutoCloseable {
 
-  private static final int MAX_ERROR_BODY =
-      64 << 10; // bytes of an error's body that are kept (B54)
-  private static final int MAX_TEXT =
-      300; // characters of a foreign text that an error's text shows (B63, B64)
-  private static final Duration CENTURY =
-      Duration.ofDays(36_500); // its nanoseconds fit into a long
+  // Bytes of an error's body that are kept (B54), characters of a foreign text that are shown.
+  private static final int MAX_ERROR_BODY = 64 << 10;
+  private static final int MAX_TEXT = 300;
+  private static final Duration CENTURY = Duration.ofDays(36_500); // in nanoseconds still a long
 
   private static final JsonMapper JSON =
       JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
+  private static final String NOT_ABSOLUTE =
+      "the scoring URI must be an absolute http or https URI";
+  private static final Pattern NOT_IN_HEADER = Pattern.compile("[^!-~]");
+  private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
+  private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
+
+  // Escapes of letters, digits and -._~
+  private static final Pattern NEEDLESS_ESCAPE =
+      Pattern.compile("%(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])");
+
+  // Control characters, ends of lines, what turns the direction of writing.
+  private static final Pattern UNPRINTABLE =
+      Pattern.compile("[\\p{Cc}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]");
+
   private final URI uri;
   private final String key; // null: no credential
   private final Duration timeout;
-  private final Duration
-      connectTimeout; // null: the HTTP client is the caller's, and so is the time to connect
+  private final Duration connectTimeout; // null: the HTTP client is the caller's
   private final int maxReplyBytes;
   private final HttpClient http;
   private volatile boolean closed;
@@ -227,29 +237,24 @@ public final class ScoringClient implements AutoCloseable {
     boolean loopback = isLoopback(uri.getHost());
     if (key != null) {
       checkKey(key);
-      if (uri.getScheme().equalsIgnoreCase("http") && !loopback && !options.allowInsecureHttp) {
-        throw new IllegalArgumentException(
-            "a key over plain http to a host that is not loopback:"
-                + " use https, or allowInsecureHttp if the network is trusted");
-      }
+      check(
+          uri.getScheme().equalsIgnoreCase("https") || loopback || options.allowInsecureHttp,
+          "a key over plain http to a host that is not loopback:"
+              + " use https, or allowInsecureHttp if the network is trusted");
     }
-    if (options.maxReplyBytes <= 0) {
-      throw new IllegalArgumentException("maxReplyBytes must be positive");
-    }
+    check(options.maxReplyBytes > 0, "maxReplyBytes must be positive");
     maxReplyBytes = options.maxReplyBytes;
     timeout = checkTime("timeout", options.timeout);
     if (options.httpClient == null) {
-      connectTimeout =
-          checkTime(
-              "connectTimeout",
-              Objects.requireNonNullElse(options.connectTimeout, Duration.ofSeconds(10)));
+      Duration given = Objects.requireNonNullElse(options.connectTimeout, Duration.ofSeconds(10));
+      connectTimeout = checkTime("connectTimeout", given);
       http = newHttpClient(connectTimeout, loopback);
-    } else if (options.connectTimeout == null) {
+    } else {
+      check(
+          options.connectTimeout == null,
+          "connectTimeout has no effect with httpClient: set it there");
       connectTimeout = null;
       http = options.httpClient;
-    } else {
-      throw new IllegalArgumentException(
-          "connectTimeout has no effect with httpClient: set it there");
     }
   }
 
@@ -292,7 +297,7 @@ public final class ScoringClient implements AutoCloseable {
     try {
       return parsePredictions(reply.body, rows.length);
     } catch (WrongReply wrong) {
-      throw replyError(call, wrong.getMessage(), reply);
+      throw replyError(call, wrong.getMessage(), reply.body, false);
     }
   }
 
@@ -304,8 +309,8 @@ public final class ScoringClient implements AutoCloseable {
   @Override
   public void close() {
     closed = true;
-    if (connectTimeout != null
-        && (Object) http instanceof AutoCloseable closeable) { // since Java 21
+    // An HttpClient is AutoCloseable since Java 21.
+    if (connectTimeout != null && (Object) http instanceof AutoCloseable closeable) {
       try {
         closeable.close();
       } catch (Exception e) {
@@ -369,11 +374,11 @@ public final class ScoringClient implements AutoCloseable {
     String encoding = String.join(", ", reply.headers.allValues("Content-Encoding"));
     if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
       String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
-      throw replyError(call, reason, reply);
+      throw replyError(call, reason, new byte[0], false); // its bytes say nothing to a reader
     }
     if (reply.cut) {
       String reason = "the reply is larger than " + maxReplyBytes + " bytes";
-      throw replyError(call, reason, reply);
+      throw replyError(call, reason, reply.body, true);
     }
     return reply;
   }
@@ -402,7 +407,7 @@ public final class ScoringClient implements AutoCloseable {
       return receiver.reply(head.statusCode(), head.headers());
     } catch (ExecutionException e) {
       return failure(call, receiver, e.getCause());
-    } catch (TimeoutException | HttpTimeoutException e) {
+    } catch (TimeoutException | HttpConnectTimeoutException e) {
       return failure(call, receiver, e);
     } finally {
       response.cancel(true); // closes the connection of a call that is given up
@@ -490,15 +495,9 @@ public final class ScoringClient implements AutoCloseable {
       done.complete(null);
     }
 
-    /** The reply with an error's status, or null if none came. */
-    private synchronized Reply errorReply() {
-      return head == null || head.statusCode() / 100 == 2
-          ? null
-          : reply(head.statusCode(), head.headers());
-    }
-
-    private synchronized boolean hasHead() {
-      return head != null;
+    /** What there is of a reply, or null if no status came. */
+    private synchronized Reply partialReply() {
+      return head == null ? null : reply(head.statusCode(), head.headers());
     }
 
     private synchronized Reply reply(int status, HttpHeaders headers) {
@@ -518,15 +517,15 @@ public final class ScoringClient implements AutoCloseable {
     if (cause instanceof Error error) {
       throw error;
     }
-    Reply reply = receiver.errorReply();
-    if (reply != null) {
-      return reply;
+    Reply partial = receiver.partialReply();
+    if (partial != null && !partial.isSuccess()) {
+      return partial;
     }
     boolean timedOut = cause instanceof TimeoutException || cause instanceof HttpTimeoutException;
-    return new Failure(whatHappened(call, receiver.hasHead(), cause), timedOut, cause);
+    return new Failure(whatHappened(call, partial != null, cause), timedOut, cause);
   }
 
-  private String whatHappened(Call call, boolean hasHead, Throwable cause) {
+  private String whatHappened(Call call, boolean begun, Throwable cause) {
     if (cause instanceof TimeoutException) {
       return "no whole reply within " + shown(call.limit);
     }
@@ -537,13 +536,13 @@ public final class ScoringClient implements AutoCloseable {
     }
     if (cause instanceof ConnectException) { // mostly without a message
       return causes(cause).anyMatch(UnresolvedAddressException.class::isInstance)
-          ? "there is no host of this name"
+          ? "the host name was not found"
           : "no connection: " + message;
     }
     if (cause instanceof SSLException) {
       return "TLS: " + message;
     }
-    return (hasHead ? "the reply broke off: " : "no whole reply: ") + message;
+    return (begun ? "the reply broke off: " : "no whole reply: ") + message;
   }
 
   /** The service's own words in the body of an error (W03, W45), empty if there are none. */
@@ -560,10 +559,8 @@ public final class ScoringClient implements AutoCloseable {
       }
     }
     Matcher title = HTML_TITLE.matcher(text);
-    return title.find() ? title.group(1).strip().replaceAll("\\s+", " ") : "";
+    return title.find() ? withoutEntities(title.group(1).strip().replaceAll("\\s+", " ")) : "";
   }
-
-  private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
 
   private static String firstText(JsonNode... candidates) {
     return Stream.of(candidates)
@@ -654,6 +651,15 @@ public final class ScoringClient implements AutoCloseable {
     return value.getNodeType().name().toLowerCase(Locale.ROOT);
   }
 
+  private static String withoutEntities(String html) {
+    return html.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&");
+  }
+
+  /** The text without a leading byte order mark. */
   private static String withoutMark(String text) {
     return text.startsWith("\uFEFF") ? text.substring(1) : text;
   }
@@ -853,8 +859,7 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private TransportException transportError(Call call, Failure failure) {
-    // What an exception quotes of a reply may echo the key, and a log shows the cause with its
-    // text.
+    // An exception may quote a reply that echoes the key, and a log shows the text of a cause.
     boolean quotesKey =
         key != null && causes(failure.cause).anyMatch(cause -> cause.toString().contains(key));
     return new TransportException(
@@ -864,13 +869,11 @@ public final class ScoringClient implements AutoCloseable {
         quotesKey ? null : failure.cause);
   }
 
-  private ReplyException replyError(Call call, String why, Reply reply) {
-    byte[] start =
-        Arrays.copyOf(
-            reply.body, Math.min(reply.body.length, 4 * MAX_TEXT)); // UTF-8 has at most 4 bytes
-    boolean cut = reply.cut || start.length < reply.body.length;
+  private ReplyException replyError(Call call, String why, byte[] body, boolean cut) {
+    int enough = Math.min(body.length, 4 * MAX_TEXT); // a character has at most 4 bytes
+    String start = new String(body, 0, enough, StandardCharsets.UTF_8);
+    String excerpt = printable(foreign(start, cut || enough < body.length));
     String reason = printable(foreign(why, false));
-    String excerpt = printable(foreign(new String(start, StandardCharsets.UTF_8), cut));
     return new ReplyException(errorText(call, "", reason, excerpt), call.attempts, reason, excerpt);
   }
 
@@ -898,8 +901,7 @@ public final class ScoringClient implements AutoCloseable {
    * its end (B21).
    */
   private String foreign(String text, boolean cut) {
-    String hidden =
-        text.replaceAll("\\p{Cs}", "\uFFFD"); // half a surrogate pair cannot be written as UTF-8
+    String hidden = text.replaceAll("\\p{Cs}", "\uFFFD"); // half a pair has no UTF-8
     if (key == null) {
       return hidden;
     }
@@ -920,12 +922,6 @@ public final class ScoringClient implements AutoCloseable {
         : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT));
   }
 
-  /**
-   * Control characters, line and paragraph separators, and what changes the direction of writing.
-   */
-  private static final Pattern UNPRINTABLE =
-      Pattern.compile("[\\p{Cc}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]");
-
   // ---- helpers
 
   /** Writes the payload, in which every double keeps its bits. */
@@ -935,9 +931,9 @@ public final class ScoringClient implements AutoCloseable {
       Objects.requireNonNull(rows[i], "row " + i);
       for (int j = 0; j < rows[i].length; j++) {
         if (!Double.isFinite(rows[i][j])) {
+          String cell = "row " + i + ", column " + j + " is ";
           String value = Double.isNaN(rows[i][j]) ? "NaN" : "Infinity";
-          throw new IllegalArgumentException(
-              "row " + i + ", column " + j + " is " + value + ": JSON has no such number");
+          throw new IllegalArgumentException(cell + value + ": JSON has no such number");
         }
       }
     }
@@ -978,22 +974,15 @@ public final class ScoringClient implements AutoCloseable {
     } catch (URISyntaxException e) { // its message shows the URI, with what is secret in it
       throw new IllegalArgumentException(NOT_ABSOLUTE);
     }
-    String scheme = Objects.requireNonNullElse(uri.getScheme(), "").toLowerCase(Locale.ROOT);
-    if (!scheme.matches("https?") || uri.getRawAuthority() == null) {
-      throw new IllegalArgumentException(NOT_ABSOLUTE);
-    }
-    if (uri.getRawAuthority().contains("@")) {
-      throw new IllegalArgumentException("the scoring URI must not contain user info");
-    }
-    if (uri.getHost() == null || uri.getPort() == 0 || uri.getPort() > 65_535) {
-      throw new IllegalArgumentException(NOT_ABSOLUTE);
-    }
-    if (uri.getRawFragment() != null) {
-      throw new IllegalArgumentException("the scoring URI must not contain a fragment");
-    }
-    if (Stream.of(uri.getRawPath().split("/")).anyMatch(segment -> segment.matches("\\.\\.?"))) {
-      throw new IllegalArgumentException("the scoring URI must not contain dot segments");
-    }
+    String authority = uri.getRawAuthority();
+    check(authority != null && text.matches("(?i)https?:.*"), NOT_ABSOLUTE);
+    check(!authority.contains("@"), "the scoring URI must not contain user info");
+    check(uri.getHost() != null && uri.getPort() != 0 && uri.getPort() < 65_536, NOT_ABSOLUTE);
+    check(uri.getRawFragment() == null, "the scoring URI must not contain a fragment");
+    // HttpRequest would leave out the question mark.
+    check(!"".equals(uri.getRawQuery()), "the scoring URI must not contain an empty query");
+    boolean dots = Stream.of(uri.getRawPath().split("/")).anyMatch(List.of(".", "..")::contains);
+    check(!dots, "the scoring URI must not contain dot segments");
     Matcher needless = NEEDLESS_ESCAPE.matcher(text);
     if (needless.find()) {
       throw new IllegalArgumentException(
@@ -1001,14 +990,6 @@ public final class ScoringClient implements AutoCloseable {
     }
     return uri;
   }
-
-  private static final String NOT_ABSOLUTE =
-      "the scoring URI must be an absolute http or https URI";
-  private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
-
-  /** Escapes of letters, digits, and -._~ */
-  private static final Pattern NEEDLESS_ESCAPE =
-      Pattern.compile("%(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])");
 
   /** The scoring URI without its query, which may be private. */
   private String shownUri() {
@@ -1020,9 +1001,8 @@ public final class ScoringClient implements AutoCloseable {
     if (!host.matches("\\[.*]|[0-9.]+")) {
       return host.equalsIgnoreCase("localhost");
     }
-    try {
-      return InetAddress.getByName(host)
-          .isLoopbackAddress(); // an address in digits: nothing is looked up
+    try { // an address in digits: nothing is looked up
+      return InetAddress.getByName(host).isLoopbackAddress();
     } catch (UnknownHostException e) {
       return false;
     }
@@ -1033,27 +1013,28 @@ public final class ScoringClient implements AutoCloseable {
    * another.
    */
   private static void checkKey(String key) {
-    if (key.isEmpty()) {
-      throw new IllegalArgumentException("the key is empty");
-    }
-    for (int i = 0; i < key.length(); i++) {
-      if (key.charAt(i) < 0x21 || key.charAt(i) > 0x7E) {
-        throw new IllegalArgumentException(
-            "the key has a character that cannot be sent in a header at position "
-                + i
-                + " (a trailing newline?)");
-      }
+    check(!key.isEmpty(), "the key is empty");
+    Matcher unfit = NOT_IN_HEADER.matcher(key);
+    if (unfit.find()) {
+      throw new IllegalArgumentException(
+          "the key has a character that cannot be sent in a header at position "
+              + unfit.start()
+              + " (a trailing newline?)");
     }
   }
 
   private static Duration checkTime(String name, Duration time) {
-    if (time.isNegative() || time.isZero()) {
-      throw new IllegalArgumentException(name + " must be positive");
-    }
+    check(!time.isNegative() && !time.isZero(), name + " must be positive");
     return time.compareTo(CENTURY) < 0 ? time : CENTURY;
   }
 
-  /** A time as people write it: 100s, 1m30s, 0.25s. */
+  private static void check(boolean argument, String message) {
+    if (!argument) {
+      throw new IllegalArgumentException(message);
+    }
+  }
+
+  /** A time as people write it: 1m40s, 0.25s. */
   private static String shown(Duration time) {
     return time.toString().substring(2).toLowerCase(Locale.ROOT);
   }

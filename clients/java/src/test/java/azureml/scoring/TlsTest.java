@@ -1,0 +1,210 @@
+package azureml.scoring;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import azureml.scoring.ScoringClient.TransportException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.KeyStore;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLParameters;
+import javax.net.ssl.SSLServerSocket;
+import javax.net.ssl.TrustManagerFactory;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/**
+ * TLS: B17, B18, B41. The certificates are made with the JDK's keytool, for {@code localhost} only.
+ */
+class TlsTest {
+  private static final double[][] ROWS = {{1.5}};
+  private static final String LOCALHOST = "san=dns:localhost";
+  private static final char[] PASSWORD = "changeit".toCharArray();
+  private static SSLContext valid;
+  private static SSLContext expired;
+  private SSLContext before;
+
+  @BeforeAll
+  static void makeCertificates(@TempDir Path folder) throws Exception {
+    Path file = folder.resolve("keys.p12");
+    keytool(file, "ca", "CN=Test CA", "-ext", "bc:c", "-validity", "2");
+    keytool(file, "valid", "CN=localhost", "-ext", LOCALHOST, "-validity", "2", "-signer", "ca");
+    String[] past = {"-ext", LOCALHOST, "-startdate", "-10d", "-validity", "5", "-signer", "ca"};
+    keytool(file, "expired", "CN=localhost", past);
+    KeyStore store = KeyStore.getInstance("PKCS12");
+    try (InputStream in = Files.newInputStream(file)) {
+      store.load(in, PASSWORD);
+    }
+    valid = context(store, "valid");
+    expired = context(store, "expired");
+  }
+
+  private static void keytool(Path file, String alias, String name, String... more)
+      throws Exception {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "keytool").toString());
+    command.addAll(List.of("-genkeypair", "-alias", alias, "-dname", name, "-keyalg", "EC"));
+    command.addAll(List.of("-keystore", file.toString(), "-storepass", new String(PASSWORD)));
+    command.addAll(List.of(more));
+    Process keytool = new ProcessBuilder(command).redirectErrorStream(true).start();
+    String said = new String(keytool.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    assertEquals(0, keytool.waitFor(), said);
+  }
+
+  /** A server's key and certificate, and trust in the CA. */
+  private static SSLContext context(KeyStore store, String alias) throws Exception {
+    KeyStore own = KeyStore.getInstance("PKCS12");
+    own.load(null, null);
+    own.setKeyEntry(
+        alias, store.getKey(alias, PASSWORD), PASSWORD, store.getCertificateChain(alias));
+    KeyManagerFactory keys = KeyManagerFactory.getInstance(KeyManagerFactory.getDefaultAlgorithm());
+    keys.init(own, PASSWORD);
+    KeyStore trusted = KeyStore.getInstance("PKCS12");
+    trusted.load(null, null);
+    trusted.setCertificateEntry("ca", store.getCertificate("ca"));
+    TrustManagerFactory trust =
+        TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+    trust.init(trusted);
+    SSLContext context = SSLContext.getInstance("TLS");
+    context.init(keys.getKeyManagers(), trust.getTrustManagers(), null);
+    return context;
+  }
+
+  @BeforeEach
+  void rememberTrust() throws Exception {
+    before = SSLContext.getDefault();
+  }
+
+  @AfterEach
+  void restoreTrust() {
+    SSLContext.setDefault(before);
+  }
+
+  private static ScriptedServer server(SSLContext context, String... protocols) throws IOException {
+    SSLServerSocket listener =
+        (SSLServerSocket)
+            context
+                .getServerSocketFactory()
+                .createServerSocket(0, 50, InetAddress.getLoopbackAddress());
+    if (protocols.length > 0) {
+      listener.setEnabledProtocols(protocols);
+    }
+    byte[] reply = ScriptedServer.reply("200 OK", "[2.5]".getBytes(StandardCharsets.UTF_8));
+    return new ScriptedServer(listener, (request, connection) -> connection.write(reply));
+  }
+
+  private static ScoringClient client(String host, int port) {
+    return ScoringClient.create("https://" + host + ":" + port + "/score", "hunter2");
+  }
+
+  private static void assertRefused(String host, ScriptedServer server) {
+    try (ScoringClient client = client(host, server.port())) {
+      TransportException refusal = assertThrows(TransportException.class, () -> client.score(ROWS));
+      assertFalse(refusal.timedOut());
+      assertTrue(refusal.getMessage().contains("/score: TLS: "), refusal.getMessage());
+      assertTrue(refusal.getCause() instanceof SSLException, refusal.toString());
+    }
+    assertEquals(List.of(), server.requests());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"TLSv1.2", "TLSv1.3"})
+  void aTrustedServerOfEitherVersionWorks(String protocol) throws Exception {
+    SSLContext.setDefault(valid);
+    try (ScriptedServer server = server(valid, protocol);
+        ScoringClient client = client("localhost", server.port())) {
+      assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+      assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+      assertEquals(1, server.connections());
+      assertEquals("POST /score HTTP/1.1", server.requests().get(0).line());
+      assertEquals(List.of("Bearer hunter2"), server.requests().get(0).header("Authorization"));
+    }
+  }
+
+  @Test
+  void anUnknownCertificateIsRefused() throws Exception {
+    try (ScriptedServer server = server(valid)) {
+      assertRefused("localhost", server);
+    }
+  }
+
+  @Test
+  void aCertificateForAnotherHostIsRefused() throws Exception {
+    SSLContext.setDefault(valid);
+    try (ScriptedServer server = server(valid)) {
+      assertRefused("127.0.0.1", server);
+    }
+  }
+
+  @Test
+  void anExpiredCertificateIsRefused() throws Exception {
+    SSLContext.setDefault(expired);
+    try (ScriptedServer server = server(expired)) {
+      assertRefused("localhost", server);
+    }
+  }
+
+  @Test
+  void versionsBefore12AreRefusedEvenWhereTheJvmAllowsThem() throws Exception {
+    SSLContext.setDefault(valid);
+    try (ScriptedServer server = server(valid, "TLSv1.1")) {
+      assertRefused("localhost", server);
+
+      // the control: this JVM and this server do speak TLS 1.1
+      SSLParameters old = new SSLParameters();
+      old.setProtocols(new String[] {"TLSv1.1"});
+      HttpClient http = HttpClient.newBuilder().sslParameters(old).build();
+      URI uri = URI.create("https://localhost:" + server.port() + "/score");
+      assertEquals(
+          200,
+          http.send(HttpRequest.newBuilder(uri).build(), BodyHandlers.discarding()).statusCode());
+    }
+  }
+
+  @Test
+  void aServerWithoutTlsIsRefused() throws Exception {
+    try (ServerSocket listener = ScriptedServer.listen();
+        ScoringClient client = client("localhost", listener.getLocalPort())) {
+      CompletableFuture<Void> server =
+          CompletableFuture.runAsync(
+              () -> {
+                try (Socket socket = listener.accept()) {
+                  socket
+                      .getOutputStream()
+                      .write("HTTP/1.1 400 No\r\n\r\n".getBytes(StandardCharsets.UTF_8));
+                  socket.getInputStream().readAllBytes(); // until the client gives up
+                } catch (IOException reset) {
+                  // it did
+                }
+              });
+      TransportException refusal = assertThrows(TransportException.class, () -> client.score(ROWS));
+      assertFalse(refusal.timedOut());
+      assertTrue(refusal.getMessage().contains("/score: TLS: "), refusal.getMessage());
+      server.get();
+    }
+  }
+}

@@ -1,0 +1,345 @@
+package azureml.scoring;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import azureml.scoring.ScoringClient.TransportException;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Proxy;
+import java.net.ProxySelector;
+import java.net.ServerSocket;
+import java.net.SocketAddress;
+import java.net.URI;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** No whole answer: B03, B30, B32, B33, B34, B40, B60, B64, and the proxy. */
+class TransportTest {
+  private static final double[][] ROWS = {{1.5}};
+  private static final Duration SHORT = Duration.ofMillis(100);
+
+  private static TransportException failure(ScoringClient client) {
+    TransportException failure = assertThrows(TransportException.class, () -> client.score(ROWS));
+    assertEquals(1, failure.attempts());
+    assertNotNull(failure.getCause());
+    return failure;
+  }
+
+  private static TransportException failure(ScriptedServer.Script script) throws Exception {
+    try (ScriptedServer server = new ScriptedServer(script);
+        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+      TransportException failure = failure(client);
+      assertEquals(1, server.requests().size());
+      assertFalse(failure.timedOut());
+      return failure;
+    }
+  }
+
+  private static String what(TransportException failure) {
+    return failure
+        .getMessage()
+        .replaceFirst("^POST http://127\\.0\\.0\\.1:[0-9]+/score: (.*) \\(1 attempt\\)$", "$1");
+  }
+
+  /** The URI of a port on which nobody listens. */
+  private static String nobody() throws IOException {
+    try (ServerSocket gone = ScriptedServer.listen()) {
+      return "http://127.0.0.1:" + gone.getLocalPort() + "/score";
+    }
+  }
+
+  @Test
+  void refused() throws Exception {
+    try (ScoringClient client = ScoringClient.create(nobody(), "hunter2")) {
+      TransportException failure = failure(client);
+      assertFalse(failure.timedOut());
+      assertTrue(what(failure).startsWith("no connection: "), failure.getMessage());
+    }
+  }
+
+  @Test
+  void unknownHost() {
+    String host = "a".repeat(64) + ".invalid"; // too long for DNS, so nobody is asked
+    try (ScoringClient client =
+        ScoringClient.create("http://" + host + "/score?code=hunter2", null)) {
+      TransportException failure = failure(client);
+      assertFalse(failure.timedOut());
+      assertEquals(
+          "POST http://" + host + "/score: the host name was not found (1 attempt)",
+          failure.getMessage());
+    }
+  }
+
+  @Test
+  void closedBeforeTheReply() throws Exception {
+    assertTrue(
+        what(failure((request, connection) -> connection.close())).startsWith("no whole reply: "));
+  }
+
+  @Test
+  void resetBeforeTheReply() throws Exception {
+    assertTrue(
+        what(failure((request, connection) -> connection.reset())).startsWith("no whole reply: "));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "HTTP/1.1 20",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n"
+      })
+  void closedInsideTheHeadOrNoHttp(String reply) throws Exception {
+    TransportException failure =
+        failure(
+            (request, connection) -> {
+              connection.write(reply);
+              connection.close();
+            });
+    assertTrue(what(failure).startsWith("no whole reply: "), failure.getMessage());
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5]",
+        "HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n[2.5]",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[2.5]\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[2.5]\r\n0\r\n\r\n"
+      })
+  void aSuccessThatBreaksOff(String reply) throws Exception {
+    TransportException failure =
+        failure(
+            (request, connection) -> {
+              connection.write(reply);
+              connection.close();
+            });
+    assertTrue(what(failure).startsWith("the reply broke off: "), failure.getMessage());
+  }
+
+  // ---- time
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "nothing            | ``",
+        "half a status line | HTTP/1.1 2",
+        "half a head        | `HTTP/1.1 200 OK\r\nContent-Len`",
+        "interim replies    | `HTTP/1.1 100 Continue\r\n\r\n`",
+        "half a body        | `HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5`"
+      })
+  void theTimeOfACallEndsItWhereverItIs(String sends, String reply) throws Exception {
+    try (ScriptedServer server =
+            new ScriptedServer(
+                (request, connection) -> {
+                  connection.write(reply);
+                  connection.awaitEnd();
+                });
+        ScoringClient client = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
+      TransportException failure = failure(client);
+      assertTrue(failure.timedOut());
+      assertEquals("no whole reply within 0.1s", what(failure));
+      server.awaitEndOfConnection();
+    }
+  }
+
+  @Test
+  void theTimeOfOneCallShortensAndNeverLengthens() throws Exception {
+    try (ScriptedServer server =
+            new ScriptedServer((request, connection) -> connection.awaitEnd());
+        ScoringClient patient = ScoringClient.create(server.uri("/score"), null);
+        ScoringClient hasty = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
+      TransportException shortened =
+          assertThrows(TransportException.class, () -> patient.score(ROWS, SHORT));
+      assertEquals("no whole reply within 0.1s", what(shortened));
+      TransportException kept =
+          assertThrows(TransportException.class, () -> hasty.score(ROWS, Duration.ofDays(1)));
+      assertEquals("no whole reply within 0.1s", what(kept));
+    }
+  }
+
+  @Test
+  void theTimeToConnectCoversTls() throws Exception {
+    try (ServerSocket silent = ScriptedServer.listen(); // the system accepts, nobody answers
+        ScoringClient client =
+            ScoringClient.builder("https://127.0.0.1:" + silent.getLocalPort() + "/score")
+                .connectTimeout(SHORT)
+                .build()) {
+      TransportException failure = failure(client);
+      assertTrue(failure.timedOut());
+      assertTrue(
+          failure.getMessage().endsWith("/score: no connection within 0.1s (1 attempt)"),
+          failure.getMessage());
+    }
+  }
+
+  @Test
+  void theTimeToConnectIsNotTheTimeToAnswer() throws Exception {
+    CompletableFuture<Void> proceed = new CompletableFuture<>();
+    try (ScriptedServer server =
+            new ScriptedServer(
+                (request, connection) -> {
+                  proceed.join();
+                  connection.write(ScriptedServer.reply("200 OK", "[2.5]".getBytes()));
+                });
+        ScoringClient client =
+            ScoringClient.builder(server.uri("/score"))
+                .connectTimeout(Duration.ofSeconds(2))
+                .build()) {
+      CompletableFuture.delayedExecutor(2_200, java.util.concurrent.TimeUnit.MILLISECONDS)
+          .execute(() -> proceed.complete(null));
+      assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+    }
+  }
+
+  @Test
+  void anInterruptEndsTheCallAndItsConnection() throws Exception {
+    try (ScriptedServer server =
+            new ScriptedServer((request, connection) -> connection.awaitEnd());
+        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+      CompletableFuture<Throwable> thrown = new CompletableFuture<>();
+      Thread caller =
+          new Thread(
+              () -> {
+                try {
+                  client.score(ROWS);
+                  thrown.complete(null);
+                } catch (Throwable e) {
+                  thrown.complete(e);
+                }
+              });
+      caller.start();
+      server.take();
+      caller.interrupt();
+      assertInstanceOf(InterruptedException.class, thrown.get());
+      server.awaitEndOfConnection();
+    }
+  }
+
+  // ---- the proxy
+
+  /** Runs an action with a proxy for everything, as {@code -Dhttps.proxyHost} would name it. */
+  private static void withProxy(int port, Action action) throws Exception {
+    ProxySelector before = ProxySelector.getDefault();
+    ProxySelector.setDefault(
+        new ProxySelector() {
+          @Override
+          public List<Proxy> select(URI uri) {
+            return List.of(new Proxy(Proxy.Type.HTTP, new InetSocketAddress("127.0.0.1", port)));
+          }
+
+          @Override
+          public void connectFailed(URI uri, SocketAddress address, IOException e) {
+            // the client reports it
+          }
+        });
+    try {
+      action.run();
+    } finally {
+      ProxySelector.setDefault(before);
+    }
+  }
+
+  private interface Action {
+    void run() throws Exception;
+  }
+
+  @Test
+  void loopbackIsNeverProxied() throws Exception {
+    try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
+        ScriptedServer proxy = ScriptedServer.replying("502 Bad Gateway", "")) {
+      withProxy(
+          proxy.port(),
+          () -> {
+            try (ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+              assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+            }
+          });
+      assertEquals(0, proxy.connections());
+    }
+  }
+
+  @Test
+  void otherHostsAreReachedByTheProxyOfTheJvm() throws Exception {
+    try (ScriptedServer proxy = ScriptedServer.replying("200 OK", "[2.5]")) {
+      withProxy(
+          proxy.port(),
+          () -> {
+            try (ScoringClient client = ScoringClient.create("http://model.invalid/score", null)) {
+              assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+            }
+          });
+      assertEquals("POST http://model.invalid/score HTTP/1.1", proxy.onlyRequest().line());
+    }
+  }
+
+  @Test
+  void theTimeToConnectCoversASilentProxyAndTheKeyStaysHere() throws Exception {
+    try (ScriptedServer proxy =
+        new ScriptedServer((request, connection) -> connection.awaitEnd())) {
+      withProxy(
+          proxy.port(),
+          () -> {
+            try (ScoringClient client =
+                ScoringClient.builder("https://model.invalid/score")
+                    .key("hunter2")
+                    .connectTimeout(Duration.ofMillis(500))
+                    .build()) {
+              TransportException failure = failure(client);
+              assertTrue(failure.timedOut());
+              assertEquals(
+                  "POST https://model.invalid/score: no connection within 0.5s (1 attempt)",
+                  failure.getMessage());
+            }
+          });
+      for (ScriptedServer.Request request : proxy.requests()) {
+        assertEquals("CONNECT model.invalid:443 HTTP/1.1", request.line());
+        assertEquals(List.of(), request.header("Authorization"));
+      }
+      proxy.awaitEndOfConnection();
+    }
+  }
+
+  @Test
+  void aProxyThatRefusesIsATransportErrorAndOneThatAsksForAPasswordAnAnswer() throws Exception {
+    try (ScriptedServer proxy = ScriptedServer.replying("403 Forbidden", "")) {
+      withProxy(
+          proxy.port(),
+          () -> {
+            try (ScoringClient client =
+                ScoringClient.create("https://model.invalid/score", "hunter2")) {
+              assertFalse(failure(client).timedOut());
+            }
+          });
+    }
+    try (ScriptedServer proxy =
+        ScriptedServer.replying(
+            "407 Proxy Authentication Required\nProxy-Authenticate: Basic", "")) {
+      withProxy(
+          proxy.port(),
+          () -> {
+            try (ScoringClient client =
+                ScoringClient.create("https://model.invalid/score", "hunter2")) {
+              assertEquals(
+                  407,
+                  assertThrows(ScoringClient.ServiceException.class, () -> client.score(ROWS))
+                      .status());
+            }
+          });
+    }
+  }
+}
