@@ -53,7 +53,7 @@ func main() {
 	defer response.Body.Close()
 	reply, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
 	if err != nil {
-		fail(1, "no whole reply from %s: %v", request.URL.Host, err)
+		fail(1, "no complete reply from %s: %v", request.URL.Host, err)
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		var said struct{ Message string }

@@ -10,7 +10,7 @@
 //
 //	ArgumentError      a bad URI, key, option or row; nothing was sent
 //	*ServiceError      the service answered with a status other than 2xx
-//	*TransportError    no whole answer came: refused, reset, TLS, a time limit
+//	*TransportError    no complete answer came: refused, reset, TLS, a time limit
 //	*ReplyError        the answer is 2xx and not one number for each row
 //
 // [Error] finds the last three. A caller who gives up gets ctx.Err(), unwrapped.
@@ -178,7 +178,7 @@ func (c *Client) String() string {
 
 // send makes one call within the client's time limit and returns the body of a 2xx reply.
 func (c *Client) send(ctx context.Context, call *Call, payload []byte) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{"no whole reply", c.timeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{"no complete reply", c.timeout})
 	defer cancel()
 	call.Attempts++
 	return c.attempt(ctx, *call, payload)
@@ -225,7 +225,7 @@ func (c *Client) attempt(ctx context.Context, call Call, payload []byte) ([]byte
 		return nil, c.replyError(call, fmt.Sprintf("the reply is larger than %d bytes", c.maxReplyBytes), body, true)
 	}
 	if err != nil {
-		return nil, c.noReply(ctx, call, fmt.Errorf("the reply broke off: %w", err))
+		return nil, c.noReply(ctx, call, fmt.Errorf("the reply was cut off: %w", err))
 	}
 	return body, nil
 }
@@ -326,7 +326,7 @@ func (e *ServiceError) Error() string {
 	return e.describe(e.RequestID, strconv.Itoa(e.StatusCode), e.Message)
 }
 
-// TransportError says that no whole answer came: the network, TLS or a time limit. The model may have run all the same.
+// TransportError says that no complete answer came: the network, TLS or a time limit. The model may have run all the same.
 type TransportError struct {
 	Call
 	Err error
@@ -382,7 +382,9 @@ type timeoutError struct {
 	limit time.Duration
 }
 
-func (e *timeoutError) Error() string { return fmt.Sprintf("%s within %v", e.what, e.limit) }
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("%s within %v s", e.what, e.limit.Seconds())
+}
 func (e *timeoutError) Timeout() bool { return true }
 
 // cancelled reports whether the caller, and not a time limit of ours, ended ctx.
@@ -391,7 +393,7 @@ func cancelled(ctx context.Context) bool {
 	return ctx.Err() != nil && !ours
 }
 
-// noReply makes the error for a request that got no whole reply.
+// noReply makes the error for a request that got no complete reply.
 func (c *Client) noReply(ctx context.Context, call Call, err error) error {
 	if cancelled(ctx) {
 		return ctx.Err()
@@ -403,7 +405,7 @@ func (c *Client) noReply(ctx context.Context, call Call, err error) error {
 		err = inner.Err // the outer text holds the query
 	}
 	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the connection was closed before a reply: %w", err)
+		err = fmt.Errorf("the connection was closed before the reply: %w", err)
 	}
 	if text := err.Error(); c.mask(text, false) != text {
 		err = errors.New(c.mask(text, false)) // it quotes what the server sent, and the server echoes the key
@@ -441,7 +443,8 @@ func (c *Client) replyError(call Call, reason string, body []byte, cut bool) err
 	return &ReplyError{Call: call, Reason: printable(c.mask(reason, false)), Excerpt: printable(c.mask(string(body), cut))}
 }
 
-// mask hides the key in a text that came from outside; in a text that was cut, also the beginning of a key at its end.
+// mask hides the key in a text that came from outside, also where JSON escapes some of its characters; in a text that was cut,
+// also the beginning of a key at its end.
 func (c *Client) mask(text string, cut bool) string {
 	if c.key.reveal == nil {
 		return text
@@ -449,6 +452,13 @@ func (c *Client) mask(text string, cut bool) string {
 	const hidden = "***"
 	key := c.key.reveal()
 	text = strings.ReplaceAll(text, key, hidden)
+	if strings.Contains(text, `\`) {
+		var escaped strings.Builder
+		for _, c := range key {
+			fmt.Fprintf(&escaped, `(?:\\?%s|\\u00(?i:%02x))`, regexp.QuoteMeta(string(c)), c)
+		}
+		text = regexp.MustCompile(escaped.String()).ReplaceAllLiteralString(text, hidden)
+	}
 	for n := len(key) - 1; cut && n > 0; n-- {
 		if rest, found := strings.CutSuffix(text, key[:n]); found {
 			return rest + hidden
@@ -465,14 +475,10 @@ func printable(text string) string {
 		}
 		return r
 	}, text) // which replaces invalid UTF-8 too
-	count := 0
-	for i := range text {
-		if count == maxText {
-			return text[:i]
-		}
-		count++
+	if runes := []rune(text); len(runes) > maxText {
+		text = string(runes[:maxText-1]) + "…"
 	}
-	return text
+	return strings.TrimSpace(text)
 }
 
 // serviceMessage finds the service's own words in the body of an error (W03, W45). No body makes it fail.
@@ -483,7 +489,7 @@ func serviceMessage(body []byte) string {
 		return firstString(object["message"], members(object["error"])["message"], object["error"], object["detail"], body)
 	}
 	text := strings.ToValidUTF8(string(body), "\uFFFD")
-	if !strings.HasPrefix(text, "<") {
+	if !htmlPage.MatchString(text) {
 		return text
 	}
 	if title := htmlTitle.FindStringSubmatch(text); title != nil {
@@ -492,7 +498,10 @@ func serviceMessage(body []byte) string {
 	return ""
 }
 
-var htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+var (
+	htmlPage  = regexp.MustCompile(`(?i)^<(!doctype|html|head|body)\b`)
+	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+)
 
 // members returns the members of a JSON object, none when it is something else. The fields of a struct would match in any case.
 func members(object []byte) (values map[string]json.RawMessage) {

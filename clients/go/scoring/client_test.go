@@ -385,7 +385,7 @@ func TestErrorBodyIsCut(t *testing.T) {
 	if len(err.Body) != 64<<10 || err.StatusCode != 500 {
 		t.Errorf("status %d and %d bytes, want 500 and %d", err.StatusCode, len(err.Body), 64<<10)
 	}
-	if want := "500: " + strings.Repeat("x", 300) + " (1 attempt)"; !strings.HasSuffix(err.Error(), want) {
+	if want := "500: " + strings.Repeat("x", 299) + "… (1 attempt)"; !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("the text is %q, want it to end with %q", err, want)
 	}
 }
@@ -424,22 +424,22 @@ func TestServiceErrorWithoutHeaders(t *testing.T) {
 	}
 }
 
-// B40, B60: no whole reply is a transport error, after one request.
+// B40, B60: no complete reply is a transport error, after one request.
 func TestNoWholeReply(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		answer answer
 		text   string // what the text contains
 	}{
-		"closed":                {bytesOf("", false), "the connection was closed before a reply: EOF"},
+		"closed":                {bytesOf("", false), "the connection was closed before the reply: EOF"},
 		"reset":                 {reset(""), "connection reset by peer"},
 		"cut in the status":     {bytesOf("HTTP/1.", false), "malformed HTTP"},
 		"cut in a header":       {bytesOf("HTTP/1.1 200 OK\r\nContent-", false), "malformed MIME header"},
-		"cut in the body":       {bytesOf("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,", false), "the reply broke off: unexpected EOF"},
+		"cut in the body":       {bytesOf("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,", false), "the reply was cut off: unexpected EOF"},
 		"reset in the body":     {reset("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,"), "connection reset by peer"},
-		"cut in a chunk":        {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1.", false), "the reply broke off: unexpected EOF"},
-		"cut between chunks":    {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1, 2]\r\n", false), "the reply broke off: unexpected EOF"},
-		"broken chunk":          {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false), "the reply broke off: invalid"},
+		"cut in a chunk":        {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1.", false), "the reply was cut off: unexpected EOF"},
+		"cut between chunks":    {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\n[1, 2]\r\n", false), "the reply was cut off: unexpected EOF"},
+		"broken chunk":          {bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", false), "the reply was cut off: invalid"},
 		"garbage":               {bytesOf("220 smtp.example ESMTP\r\n", false), "malformed HTTP"},
 		"status of two digits":  {bytesOf("HTTP/1.1 20 OK\r\n\r\n", false), "malformed HTTP"},
 		"status below 100":      {bytesOf("HTTP/1.1 099 OK\r\nContent-Length: 10\r\n\r\n[1.5, 2.5]", false), "the reply has the status 099, which is not HTTP"},

@@ -246,6 +246,7 @@ func TestServiceMessage(t *testing.T) {
 		{"h\xE9las", "h\uFFFDlas"},
 		{"<html>\n<head><TITLE class=x>\n 502 Bad\nGateway &amp; so </TITLE></head>", "502 Bad Gateway & so"},
 		{"<!DOCTYPE html><p>no title", ""},
+		{"<Error>no page</Error>", "<Error>no page</Error>"},
 		{"", ""},
 		{" \n", ""},
 		{"null", ""},
@@ -272,9 +273,10 @@ func TestPrintable(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"plain, é, 日本, 👩‍🔬", "plain, é, 日本, 👩‍🔬"},
 		{"a\r\nb\tc\x00d\x1B[31me\x7Ff\u0085g\u2028h\u2029i\u202Ej", "a  b c d [31me f g h i j"},
+		{"\n a \n", "a"},
 		{"a\xFFb", "a\uFFFDb"},
 		{strings.Repeat("é", 300), strings.Repeat("é", 300)},
-		{strings.Repeat("é", 301), strings.Repeat("é", 300)},
+		{strings.Repeat("é", 301), strings.Repeat("é", 299) + "…"},
 	}
 	for _, test := range tests {
 		if got := printable(test.text); got != test.want {

@@ -68,17 +68,18 @@ func TestEchoedKeyIsHidden(t *testing.T) {
 	}{
 		"message":       {reply(403, `{"message": "no such key: `+secret+`, `+secret+`"}`), "403: no such key: ***, *** ("},
 		"text":          {reply(403, "Authorization: Bearer "+secret+" was refused"), "Bearer *** was refused"},
-		"title":         {reply(403, "<title>"+secret+"</title>"), "403: *** ("},
+		"title":         {reply(403, "<html><title>"+secret+"</title>"), "403: *** ("},
 		"request id":    {reply(403, "", "x-request-id: "+secret), "request id ***)"},
 		"model reason":  {reply(424, "", "ms-azureml-model-error-reason: "+secret), "424 ("},
 		"excerpt":       {reply(200, `{"got": "`+secret+`"}`), `{"got": "***"}`},
+		"escaped":       {reply(200, `{"got": "s3cr3t-key\/with\u002Ball=\u006ff\u007Eit"}`), `{"got": "***"}`},
 		"object error":  {reply(200, `{"error": "`+secret+`"}`), "not an array: ***: "},
 		"encoding":      {reply(200, "", "Content-Encoding: "+secret), "Content-Encoding: ***,"},
 		"status line":   {bytesOf("Bearer "+secret+"\r\n\r\n", false), `"***"`},
 		"header line":   {bytesOf("HTTP/1.1 200 OK\r\nBearer "+secret+"\r\n\r\n", false), "***"},
 		"cut at 64 KiB": {reply(403, strings.Repeat("x", 64<<10-10)+secret), "403: xxx"},
 		"cut by a gap":  {bytesOf("HTTP/1.1 403 No\r\nContent-Length: 1000\r\n\r\nBearer "+secret[:9], false), "403: Bearer *** ("},
-		"cut excerpt":   {reply(200, strings.Repeat("\U0001F511", 297)+secret), "\U0001F511*** ("},
+		"cut excerpt":   {reply(200, strings.Repeat("\U0001F511", 296)+secret), "\U0001F511*** ("},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -62,9 +62,9 @@ func TestTimeout(t *testing.T) {
 					client := newClient(t, "http://example.com/score", Options{Timeout: timeout, HTTPClient: overPipe(t, answer)})
 					begin := time.Now()
 					err := scoreError[*TransportError](t, client)
-					want, text := 100*time.Second, "no whole reply within 1m40s"
+					want, text := 100*time.Second, "no complete reply within 100 s"
 					if timeout != 0 {
-						want, text = timeout, "no whole reply within 7s"
+						want, text = timeout, "no complete reply within 7 s"
 					}
 					if took := time.Since(begin); took != want {
 						t.Errorf("the call took %v, want %v", took, want)
@@ -184,7 +184,7 @@ func TestConnectTimeout(t *testing.T) {
 	address, _, closed := silentListener(t)
 	client := newClient(t, "https://"+address+"/score", Options{ConnectTimeout: time.Second})
 	err := scoreError[*TransportError](t, client)
-	if want := "POST https://" + address + "/score: no connection within 1s (1 attempt)"; err.Error() != want || !err.Timeout() {
+	if want := "POST https://" + address + "/score: no connection within 1 s (1 attempt)"; err.Error() != want || !err.Timeout() {
 		t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
 	}
 	<-closed
