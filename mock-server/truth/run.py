@@ -48,7 +48,7 @@ def run_check(name: str, arguments: list[str]) -> Outcome:
     started = time.monotonic()
     if not (TRUTH / name / "check.py").is_file():
         return Outcome(name, "could not run", f"there is no truth/{name}/check.py", 0.0)
-    environment = os.environ | {"PYTHONPATH": str(TRUTH), "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(TRUTH), "PYTHONUNBUFFERED": "1"}
     last: deque[str] = deque(maxlen=1)
     command = [sys.executable, "-m", f"{name}.check", *arguments]
     with subprocess.Popen(
