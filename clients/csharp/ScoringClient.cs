@@ -100,12 +100,11 @@ public sealed class ScoringClient : IDisposable
     {
         ArgumentNullException.ThrowIfNull(scoringUri);
         options ??= new ScoringClientOptions();
-        Arguments.CheckUri(scoringUri, nameof(scoringUri));
-        var isLoopback = Arguments.IsLoopback(scoringUri);
+        _uri = Arguments.ExactUri(scoringUri, nameof(scoringUri));
         if (options.Key is not null)
         {
             Arguments.CheckKey(options.Key, nameof(options));
-            if (scoringUri.Scheme == Uri.UriSchemeHttp && !isLoopback && !options.AllowInsecureHttp)
+            if (scoringUri.Scheme == Uri.UriSchemeHttp && !scoringUri.IsLoopback && !options.AllowInsecureHttp)
             {
                 throw new ArgumentException(
                     "a key over plain http to a host that is not loopback: use https, or AllowInsecureHttp if the network is trusted",
@@ -122,14 +121,13 @@ public sealed class ScoringClient : IDisposable
             throw new ArgumentException("ConnectTimeout has no effect with Handler: set it there", nameof(options));
         }
 
-        _uri = new Uri(scoringUri.OriginalString, new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
         _shownUri = scoringUri.OriginalString.Split('?')[0];
         _key = options.Key;
         _timeout = options.Timeout;
         _connectTimeout = options.Handler is null ? options.ConnectTimeout : null;
         _maxReplyBytes = options.MaxReplyBytes;
         _timeProvider = options.TimeProvider;
-        var handler = options.Handler ?? CreateHandler(options.ConnectTimeout, useProxy: !isLoopback);
+        var handler = options.Handler ?? CreateHandler(options.ConnectTimeout, useProxy: !scoringUri.IsLoopback);
         _http = new HttpClient(handler, disposeHandler: options.Handler is null)
         {
             Timeout = System.Threading.Timeout.InfiniteTimeSpan, // one mechanism decides, and it covers the body as well
@@ -574,8 +572,8 @@ file static class Arguments
 {
     private static readonly SearchValues<char> NotInUri = SearchValues.Create("\"<>\\^`{|}");
 
-    /// <summary>Refuses a URI that this or another platform would change on the way (C06).</summary>
-    public static void CheckUri(Uri uri, string parameter)
+    /// <summary>Returns the URI as it was given, or refuses what this or another platform would change on the way (C06).</summary>
+    public static Uri ExactUri(Uri uri, string parameter)
     {
         var text = uri.OriginalString; // the other properties of Uri show it after changes
         if (!IsAbsolute(uri, text, out var authority, out var target))
@@ -603,6 +601,10 @@ file static class Arguments
         {
             throw new ArgumentException($"the scoring URI must not contain needless percent escapes (%{escape})", parameter);
         }
+
+        var path = target.StartsWith('/') ? target : $"/{target}";
+        // The path of an ordinary Uri has %A9 where %a9 was given.
+        return new Uri($"{uri.Scheme}://{authority}{path}", new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
     }
 
     private static bool IsAbsolute(Uri uri, string text, out string authority, out string target)
@@ -627,11 +629,6 @@ file static class Arguments
         var character = (char)Convert.FromHexString(escape)[0];
         return char.IsAsciiLetterOrDigit(character) || character is '-' or '.' or '_' or '~';
     }
-
-    /// <summary>Returns whether the host is this machine; Uri.IsLoopback takes any host called "loopback" for it.</summary>
-    public static bool IsLoopback(Uri uri) => IPAddress.TryParse(uri.IdnHost, out var address)
-        ? IPAddress.IsLoopback(address)
-        : uri.IdnHost.Equals("localhost", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Refuses what cannot travel in a header (C11); the platform would show the key or send something else.</summary>
     public static void CheckKey(string key, string parameter)
@@ -842,22 +839,27 @@ file static class Json
     private static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) =>
         body.Span.StartsWith("\uFEFF"u8) ? body["\uFEFF"u8.Length..] : body;
 
-    private static JsonElement Member(JsonElement value, string name) =>
-        value.ValueKind == JsonValueKind.Object && value.TryGetProperty(name, out var member) ? member : default;
+    /// <summary>Returns a member of an object, or an undefined value.</summary>
+    private static JsonElement Member(JsonElement value, string name)
+    {
+        try
+        {
+            return value.ValueKind == JsonValueKind.Object && value.TryGetProperty(name, out var member) ? member : default;
+        }
+        catch (InvalidOperationException) // the name of another member has half of a surrogate pair
+        {
+            return default;
+        }
+    }
 
     /// <summary>Returns the text of a string that is not blank, or null.</summary>
     private static string? String(JsonElement value)
     {
-        if (value.ValueKind != JsonValueKind.String)
-        {
-            return null;
-        }
-
         try
         {
-            return value.GetString() is string text && !string.IsNullOrWhiteSpace(text) ? text : null;
+            return value.ValueKind == JsonValueKind.String && value.GetString() is string text && !string.IsNullOrWhiteSpace(text) ? text : null;
         }
-        catch (InvalidOperationException) // an escaped surrogate without its partner
+        catch (InvalidOperationException) // the text has half of a surrogate pair
         {
             return null;
         }

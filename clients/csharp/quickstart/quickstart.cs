@@ -42,9 +42,13 @@ try
     Console.WriteLine($"[{string.Join(", ", predictions.EnumerateArray().Select(prediction => prediction.GetRawText()))}]");
     return 0;
 }
-catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+catch (TaskCanceledException)
 {
-    return Fail(1, $"cannot reach {uri.Authority}: {error.Message}");
+    return Fail(1, $"cannot reach {uri.Authority}: no whole reply within {timeout} s");
+}
+catch (HttpRequestException error)
+{
+    return Fail(1, $"cannot reach {uri.Authority}: {error.GetBaseException().Message}");
 }
 catch (JsonException)
 {
@@ -54,7 +58,8 @@ catch (JsonException)
 // Writes one line, in which the key does not appear.
 int Fail(int code, string text)
 {
-    text = string.Join(' ', (key is null or "" ? text : text.Replace(key, "***")).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    text = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    text = key == "" ? text : text.Replace(key, "***");
     Console.Error.WriteLine(text.Length > 500 ? text[..500] : text);
     return code;
 }

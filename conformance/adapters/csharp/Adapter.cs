@@ -38,18 +38,21 @@ static async Task<JsonObject> AnswerAsync(JsonObject request)
     switch ((string)request["op"]!)
     {
         case "hello":
-            var client = new JsonObject
-            {
-                ["name"] = "csharp",
-                ["language"] = "C#",
-                ["language_version"] = Environment.Version.ToString(),
-                ["http_library"] = "System.Net.Http",
-            };
             return new JsonObject
             {
                 ["ok"] = new JsonObject
                 {
-                    ["protocol"] = 1, ["level"] = 1, ["client"] = client, ["capabilities"] = new JsonArray(), ["max_in_flight"] = 16,
+                    ["protocol"] = 1,
+                    ["level"] = 1,
+                    ["client"] = new JsonObject
+                    {
+                        ["name"] = "csharp",
+                        ["language"] = "C#",
+                        ["language_version"] = Environment.Version.ToString(),
+                        ["http_library"] = "System.Net.Http",
+                    },
+                    ["capabilities"] = new JsonArray(),
+                    ["max_in_flight"] = 16,
                 },
             };
         case "score":

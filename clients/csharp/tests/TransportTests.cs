@@ -1,0 +1,306 @@
+using System;
+using System.Globalization;
+using System.IO;
+using System.Linq;
+using System.Net;
+using System.Net.Http;
+using System.Net.Sockets;
+using System.Threading;
+using System.Threading.Tasks;
+using Xunit;
+
+namespace AzureML.Scoring.Tests;
+
+/// <summary>What happens when no answer comes, or not all of it: B30-B34, B40, B64.</summary>
+public sealed class TransportTests
+{
+    private static CancellationToken Cancel => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Nobody_listening()
+    {
+        var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        var address = $"http://{listener.LocalEndpoint}/score";
+        listener.Stop();
+        using var client = new ScoringClient(new Uri($"{address}?sig=secret"));
+
+        var error = await FailAsync(client);
+
+        Assert.Equal($"POST {address}: connection refused (1 attempt)", error.Message);
+        Assert.False(error.TimedOut);
+        Assert.Equal(1, error.Attempts);
+        Assert.IsType<HttpRequestException>(error.InnerException);
+    }
+
+    [Fact]
+    public async Task An_unknown_host()
+    {
+        using var handler = new SocketsHttpHandler { UseProxy = false };
+        using var client = new ScoringClient(new Uri("http://no-such-host.invalid/score"), new() { Handler = handler });
+
+        AssertFailure(await FailAsync(client), "the host name cannot be resolved");
+    }
+
+    [Theory]
+    [InlineData("", "the connection was closed before the reply")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Le", "the connection was closed before the reply")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[1", "the reply was cut off")]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1.\r\n", "the reply was cut off")]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[1]\r\n0\r\n\r\n", "the reply is not valid HTTP")]
+    [InlineData("SSH-2.0-OpenSSH_9.2\r\n", "the reply is not valid HTTP")]
+    [InlineData("HTTP/1.1 200 OK\r\nno colon\r\n\r\n[1]", "the reply is not valid HTTP")]
+    public async Task A_reply_that_ends_early_or_is_none(string reply, string text)
+    {
+        await using var server = new RawServer(async exchange =>
+        {
+            await exchange.SendAsync(reply);
+            exchange.Close();
+        });
+        using var client = new ScoringClient(server.Uri);
+
+        AssertFailure(await FailAsync(client), text);
+        Assert.Single(server.Requests);
+    }
+
+    [Fact]
+    public async Task Headers_without_an_end()
+    {
+        await using var server = new RawServer($"HTTP/1.1 200 OK\r\nX-Long: {new string('x', 100_000)}\r\nContent-Length: 3\r\n\r\n[1]");
+        using var client = new ScoringClient(server.Uri);
+
+        AssertFailure(await FailAsync(client), "the headers of the reply are too large");
+    }
+
+    [Fact]
+    public async Task A_reset_before_the_reply()
+    {
+        await using var server = new RawServer(exchange =>
+        {
+            exchange.Reset();
+            return Task.CompletedTask;
+        });
+        using var client = new ScoringClient(server.Uri);
+
+        AssertFailure(await FailAsync(client), "the connection was reset");
+    }
+
+    [Fact]
+    public async Task A_reset_inside_the_reply()
+    {
+        using var client = Stub(new FailingStream(new IOException("text", new SocketException((int)SocketError.ConnectionReset))));
+
+        AssertFailure(await FailAsync(client), "the connection was reset");
+    }
+
+    [Fact]
+    public async Task A_limit_of_the_system()
+    {
+        var cause = new HttpRequestException(
+            HttpRequestError.ConnectionError, "text", new SocketException((int)SocketError.TimedOut));
+        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(cause));
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+
+        var error = await FailAsync(client);
+
+        Assert.True(error.TimedOut);
+        Assert.Same(cause, error.InnerException);
+    }
+
+    [Fact]
+    public async Task A_kept_connection_that_dies_with_the_second_request_is_one_failed_attempt()
+    {
+        var count = 0;
+        await using var server = new RawServer(async exchange =>
+        {
+            if (++count == 2)
+            {
+                exchange.Close();
+                return;
+            }
+
+            await exchange.SendAsync(RawServer.Reply(200, "[1.5]"));
+        });
+        using var client = new ScoringClient(server.Uri);
+        await client.ScoreAsync([[1]], Cancel);
+
+        AssertFailure(await FailAsync(client), "the connection was closed before the reply");
+        Assert.Equal([1, 1], server.Requests.Select(request => request.Connection)); // the platform sent it once
+
+        Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
+    }
+
+    [Fact]
+    public async Task The_limit_of_a_call_passes_before_the_reply()
+    {
+        var clock = new ManualTimeProvider();
+        await using var server = new RawServer(exchange => exchange.WaitForCloseAsync());
+        using var client = new ScoringClient(server.Uri, new() { TimeProvider = clock });
+        var call = client.ScoreAsync([[1]], Cancel);
+        await server.NextAsync(Cancel);
+
+        clock.Advance(TimeSpan.FromSeconds(99.999));
+        Assert.False(call.IsCompleted);
+        clock.Advance(TimeSpan.FromSeconds(0.001));
+
+        var error = await Assert.ThrowsAsync<ScoringTransportException>(() => call);
+        Assert.Equal($"POST {server.Uri}: no complete reply within 100 s (1 attempt)", error.Message);
+        Assert.True(error.TimedOut);
+        Assert.Equal(1, error.Attempts);
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.OK)]
+    [InlineData(HttpStatusCode.ServiceUnavailable)]
+    public async Task The_limit_of_a_call_passes_inside_the_reply(HttpStatusCode status)
+    {
+        CultureInfo.CurrentCulture = CultureInfo.GetCultureInfo("de-DE");
+        var clock = new ManualTimeProvider();
+        using var body = new StalledStream("[1"u8.ToArray());
+        using var client = Stub(body, status, new() { TimeProvider = clock, Timeout = TimeSpan.FromSeconds(2.5) });
+        var call = client.ScoreAsync([[1]], Cancel);
+        await body.Stalled.WaitAsync(Cancel);
+
+        clock.Advance(TimeSpan.FromSeconds(2.5));
+
+        var error = await Assert.ThrowsAnyAsync<ScoringException>(() => call);
+        if (status == HttpStatusCode.OK)
+        {
+            Assert.Equal("POST http://host/score: no complete reply within 2.5 s (1 attempt)", error.Message);
+            Assert.True(Assert.IsType<ScoringTransportException>(error).TimedOut);
+        }
+        else
+        {
+            Assert.Equal("[1", Assert.IsType<ScoringServiceException>(error).ServiceMessage);
+        }
+    }
+
+    [Fact]
+    public async Task A_dripping_reply_is_under_the_limit_too()
+    {
+        var clock = new ManualTimeProvider();
+        await using var server = new RawServer(async exchange =>
+        {
+            await exchange.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n[");
+            for (var count = 0; count < 1_000_000; count++)
+            {
+                await exchange.SendAsync(" ");
+                clock.Advance(TimeSpan.FromSeconds(0.5));
+            }
+        });
+        using var client = new ScoringClient(server.Uri, new() { TimeProvider = clock });
+
+        Assert.True((await FailAsync(client)).TimedOut);
+    }
+
+    [Fact]
+    public async Task The_limit_of_a_connection_passes_inside_tls()
+    {
+        var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start(); // takes the connection and says nothing
+        var address = $"https://{listener.LocalEndpoint}/score";
+        using var client = new ScoringClient(new Uri(address), new() { ConnectTimeout = TimeSpan.FromSeconds(0.05) });
+
+        var error = await FailAsync(client);
+        listener.Stop();
+
+        Assert.Equal($"POST {address}: no connection within 0.05 s (1 attempt)", error.Message);
+        Assert.True(error.TimedOut);
+    }
+
+    [Fact]
+    public async Task A_handler_with_a_limit_of_its_own()
+    {
+        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(new TaskCanceledException("text", new TimeoutException())));
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+
+        var error = await FailAsync(client);
+
+        Assert.Equal("POST http://host/score: the handler gave up (1 attempt)", error.Message);
+        Assert.True(error.TimedOut);
+    }
+
+    [Fact]
+    public async Task A_cancelled_token_sends_nothing()
+    {
+        await using var server = new RawServer(RawServer.Reply(200, "[1]"));
+        using var client = new ScoringClient(server.Uri);
+        using var source = new CancellationTokenSource();
+        await source.CancelAsync();
+
+        var error = await Assert.ThrowsAsync<OperationCanceledException>(() => client.ScoreAsync([[1]], source.Token));
+
+        Assert.Equal(source.Token, error.CancellationToken);
+        Assert.Empty(server.Requests);
+    }
+
+    [Fact]
+    public async Task Cancelling_ends_the_wait_for_a_reply_and_closes_the_connection()
+    {
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var server = new RawServer(async exchange =>
+        {
+            await exchange.WaitForCloseAsync();
+            closed.SetResult();
+        });
+        using var client = new ScoringClient(server.Uri);
+        using var source = new CancellationTokenSource();
+        var call = client.ScoreAsync([[1]], source.Token);
+        await server.NextAsync(Cancel);
+
+        await source.CancelAsync();
+
+        var error = await Assert.ThrowsAsync<OperationCanceledException>(() => call);
+        Assert.Equal(source.Token, error.CancellationToken);
+        await closed.Task.WaitAsync(Cancel);
+    }
+
+    [Theory]
+    [InlineData(HttpStatusCode.OK)]
+    [InlineData(HttpStatusCode.ServiceUnavailable)]
+    public async Task Cancelling_ends_the_reading_of_a_reply(HttpStatusCode status)
+    {
+        using var body = new StalledStream("[1"u8.ToArray());
+        using var client = Stub(body, status);
+        using var source = new CancellationTokenSource();
+        var call = client.ScoreAsync([[1]], source.Token);
+        await body.Stalled.WaitAsync(Cancel);
+
+        await source.CancelAsync();
+
+        Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
+    }
+
+    [Fact]
+    public async Task An_exception_that_a_handler_makes_up_is_not_hidden()
+    {
+        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(new NotSupportedException("mine")));
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+
+        await Assert.ThrowsAsync<NotSupportedException>(() => client.ScoreAsync([[1]], Cancel));
+    }
+
+    private static void AssertFailure(ScoringTransportException error, string text)
+    {
+        Assert.EndsWith($"/score: {text} (1 attempt)", error.Message, StringComparison.Ordinal);
+        Assert.False(error.TimedOut);
+        Assert.NotNull(error.InnerException);
+        Assert.Equal(1, error.Attempts);
+    }
+
+    private static Task<ScoringTransportException> FailAsync(ScoringClient client) =>
+        Assert.ThrowsAsync<ScoringTransportException>(() => client.ScoreAsync([[1]], Cancel));
+
+    private static ScoringClient Stub(Stream body, HttpStatusCode status = HttpStatusCode.OK, ScoringClientOptions? options = null)
+    {
+        var handler = new StubHandler((_, _) => Task.FromResult(new HttpResponseMessage(status) { Content = new StreamContent(body) }));
+        return new ScoringClient(
+            new Uri("http://host/score"),
+            new()
+            {
+                Handler = handler,
+                TimeProvider = options?.TimeProvider ?? TimeProvider.System,
+                Timeout = options?.Timeout ?? TimeSpan.FromSeconds(100),
+            });
+    }
+}
