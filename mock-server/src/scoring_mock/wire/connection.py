@@ -1,6 +1,6 @@
 """One client's connection: read requests, hand them over, write replies, keep time.
 
-The sockets are driven directly (`add_reader`, `recv`, `send`) and not through asyncio's transports: only so do a
+The sockets are driven directly (`recv`, `send`) and not through asyncio's transports: only so do a
 reset, a half-open peer, a fatal TLS alert and unread input stay in our hands, and it is faster.
 """
 
@@ -20,6 +20,7 @@ from scoring_mock.http_types import ConnectionFault, Request, Response, Service
 from scoring_mock.wire import faults
 from scoring_mock.wire.journal import ConnectionRecord, Entry, Journal
 from scoring_mock.wire.parser import ChunkedBody, Head, ParseError, parse_head, too_large_body
+from scoring_mock.wire.poller import Poller
 from scoring_mock.wire.response import error_page, interim_bytes, whole_bytes
 
 logger = logging.getLogger(__name__)
@@ -66,9 +67,39 @@ class Site(Protocol):
 class Connection:
     """A plain-text connection. `TlsConnection` adds the encryption."""
 
+    __slots__ = (
+        *("_ahead", "_answered_early", "_body", "_chunked", "_close_after_flush", "_drained", "_entry", "_eof", "_fd"),
+        *(
+            "_head_started",
+            "_journal",
+            "_keep_alive",
+            "_limits",
+            "_listener",
+            "_loop",
+            "_missing",
+            "_on_close",
+            "_on_next",
+        ),
+        *(
+            "_out",
+            "_owner",
+            "_peer",
+            "_phase",
+            "_poller",
+            "_reading",
+            "_request",
+            "_service",
+            "_site",
+            "_sock",
+            "_task",
+        ),
+        *("_turn", "_writing", "deadline", "record"),
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        poller: Poller,
         sock: socket.socket,
         peer: tuple[str, int],
         record: ConnectionRecord,
@@ -79,6 +110,7 @@ class Connection:
     ) -> None:
         """Take over a connected, non-blocking socket; `start` begins to read."""
         self._loop = loop
+        self._poller = poller
         self._sock = sock
         self._fd = sock.fileno()
         self._peer = peer
@@ -153,7 +185,7 @@ class Connection:
         self._phase = _CLOSED
         self._pause_reading()
         if self._writing:
-            self._loop.remove_writer(self._fd)
+            self._poller.remove_writer(self._fd)
             self._writing = False
         if reset:
             with contextlib.suppress(OSError):
@@ -173,12 +205,12 @@ class Connection:
     def _resume_reading(self) -> None:
         if not self._reading and not self._eof:
             self._reading = True
-            self._loop.add_reader(self._fd, self._on_readable)
+            self._poller.add_reader(self._fd, self._on_readable)
 
     def _pause_reading(self) -> None:
         if self._reading:
             self._reading = False
-            self._loop.remove_reader(self._fd)
+            self._poller.remove_reader(self._fd)
 
     def _on_readable(self) -> None:
         try:
@@ -520,7 +552,7 @@ class Connection:
             self._out.append(memoryview(data)[sent:])
             self._writing = True
             self.deadline = monotonic() + self._limits.write
-            self._loop.add_writer(self._fd, self._on_writable)
+            self._poller.add_writer(self._fd, self._on_writable)
 
     def _on_writable(self) -> None:
         try:
@@ -537,7 +569,7 @@ class Connection:
         except OSError:
             self._lost()
             return
-        self._loop.remove_writer(self._fd)
+        self._poller.remove_writer(self._fd)
         self._writing = False
         if self._drained is not None:
             if not self._drained.done():

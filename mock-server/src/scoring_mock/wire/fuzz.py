@@ -20,6 +20,7 @@ from scoring_mock.http_types import Request, Response, Service
 from scoring_mock.wire.connection import Connection, Limits
 from scoring_mock.wire.journal import Budget, ConnectionRecord, Journal
 from scoring_mock.wire.parser import ChunkedBody, Head, ParseError, parse_head
+from scoring_mock.wire.poller import Poller
 from scoring_mock.wire.response import whole_bytes
 
 INPUTS: Final = 100_000
@@ -230,6 +231,7 @@ def _connect() -> tuple[Connection, _Peer, Journal]:
     journal = Journal("fuzz", Budget())
     connection = Connection(
         cast(asyncio.AbstractEventLoop, peer),
+        cast(Poller, peer),
         cast(socket.socket, peer),
         ("127.0.0.1", 1),
         ConnectionRecord(1, "http", 0.0),

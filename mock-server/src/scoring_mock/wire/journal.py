@@ -62,6 +62,7 @@ class Entry:
     source: str | None = None
     answered: float | None = None
     unexpected: bool = False
+    size: int = 0  # what the entry counts in bytes
     written: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -159,9 +160,8 @@ class Journal:
         self._next += 1
         connection.requests += 1
         self._entries.append(entry)
-        size = _ENTRY_OVERHEAD + len(request_line)
-        for line in header_lines:
-            size += len(line) + 35
+        size = _ENTRY_OVERHEAD + len(request_line) + sum(map(len, header_lines)) + 35 * len(header_lines)
+        entry.size = size
         self._bytes += size
         self._budget.used += size
         if len(self._entries) > self._max_entries or self._over_budget():
@@ -179,6 +179,7 @@ class Journal:
             self._dropped_bytes += entry.body_dropped
             body = body[:room]
         entry.body = body
+        entry.size += len(body)
         self._bytes += len(body)
         self._budget.used += len(body)
         if self._over_budget():
@@ -192,9 +193,8 @@ class Journal:
         entries = self._entries
         while len(entries) > 1 and (len(entries) > self._max_entries or self._over_budget()):
             oldest = entries.popleft()
-            size = self._size(oldest)
-            self._bytes -= size
-            self._budget.used -= size
+            self._bytes -= oldest.size
+            self._budget.used -= oldest.size
             self._dropped_requests += 1
             self._dropped_bytes += len(oldest.body)
             if self.sink is not None:
@@ -204,16 +204,10 @@ class Journal:
             kept = len(newest.body)
             newest.body = b""
             newest.body_dropped += kept
+            newest.size -= kept
             self._dropped_bytes += kept
             self._bytes -= kept
             self._budget.used -= kept
-
-    @staticmethod
-    def _size(entry: Entry) -> int:
-        size = _ENTRY_OVERHEAD + len(entry.request_line) + len(entry.body)
-        for line in entry.header_lines:
-            size += len(line) + 35
-        return size
 
     def to_json(self) -> dict[str, Any]:
         """Return the journal as ADMIN.md shows it."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from scoring_mock.http_types import ConnectionFault, SpecError
 from scoring_mock.wire.connection import BrokenConnection, Connection, Limits, Site
 from scoring_mock.wire.journal import ConnectionRecord, Journals
+from scoring_mock.wire.poller import poller_for
 
 if TYPE_CHECKING:
     from scoring_mock.certificates import Certificate, Certificates
@@ -99,7 +100,7 @@ class Listener:
         self.port: int = sock.getsockname()[1]
         if not kind.refuses:
             sock.listen(BACKLOG)
-            owner.loop.add_reader(sock.fileno(), self._accept)
+            owner.poller.add_reader(sock.fileno(), self._accept)
 
     def _accept(self) -> None:
         for _ in range(_ACCEPTS_AT_ONCE):
@@ -117,17 +118,17 @@ class Listener:
     def _rest(self) -> None:
         """Accept nothing for a moment: the process has no descriptor left, and the loop must not spin."""
         fd = self._sock.fileno()
-        self._owner.loop.remove_reader(fd)
+        self._owner.poller.remove_reader(fd)
         self._owner.loop.call_later(0.1, self._resume)
 
     def _resume(self) -> None:
         if self._sock.fileno() >= 0:
-            self._owner.loop.add_reader(self._sock.fileno(), self._accept)
+            self._owner.poller.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
         """Stop listening."""
         if self._sock.fileno() >= 0:
-            self._owner.loop.remove_reader(self._sock.fileno())
+            self._owner.poller.remove_reader(self._sock.fileno())
             self._sock.close()
 
 
@@ -152,6 +153,7 @@ class Listeners:
         listeners of those names.
         """
         self.loop = loop
+        self.poller = poller_for(loop)
         self._journals = journals
         self._limits = limits
         self._certificates = certificates
@@ -276,6 +278,7 @@ class Listeners:
             self._journals.of(listener.service).add_connection(record)
         rest = (
             self.loop,
+            self.poller,
             sock,
             address[:2],
             record,
