@@ -115,6 +115,11 @@ def deployment(
         "readinessProbe": _PROBE,
         "egressPublicNetworkAccess": "Enabled",
     }
+    if not managed:
+        properties["containerResourceRequirements"] = {
+            "containerResourceRequests": {"cpu": "0.1", "memory": "0.5Gi", "gpu": None},
+            "containerResourceLimits": {"cpu": "1", "memory": "2Gi", "gpu": None},
+        }
     given = body.get("properties") or {}
     properties |= {member: value for member, value in given.items() if value is not None}
     properties |= {

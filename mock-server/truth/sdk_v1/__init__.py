@@ -1,0 +1,1 @@
+"""The truth check `sdk_v1`: azureml-core against the v1 control plane."""
