@@ -85,6 +85,8 @@ class Container:
 
     def answer(self, call: Call) -> Response:
         """Answer a request."""
+        if not _is_host(call.headers.get("host", "")):
+            return self._failure(call, "not-understood", "", [], router=True)
         methods = _ROUTES.get(call.path)
         generation = self._generation
         if methods is None or call.method not in methods:
@@ -93,7 +95,7 @@ class Container:
             ids = generation.request_ids(call.headers)[0] if generation.ids_on_router_errors else []
             return self._failure(call, "not-found" if methods is None else "method-not-allowed", "", ids, router=True)
         if "upgrade" in call.headers and _wants_websocket(call):
-            return self._failure(call, "websocket", "", [], router=True)
+            return self._failure(call, "not-understood", "", [], router=True)
         ids, too_long = generation.request_ids(call.headers)
         if "traceid" in call.headers:
             ids.append(("TraceId", call.headers["traceid"]))
@@ -270,6 +272,14 @@ class Container:
         if call.request.version != (1, 1):
             reply.version = "HTTP/{}.{}".format(*call.request.version)
         return _without_body(reply) if call.method == "HEAD" else reply
+
+
+def _is_host(host: str) -> bool:
+    """Return whether the router takes a Host: it refuses labels that no domain name has."""
+    if len(host) < 64 and ".." not in host and not host.startswith("."):
+        return True
+    name = host.partition(":")[0].removesuffix(".")
+    return all(0 < len(label) < 64 for label in name.split("."))
 
 
 def _wants_websocket(call: Call) -> bool:

@@ -20,7 +20,7 @@ Failure = (
     | Literal[
         "not-found",  # no such path
         "method-not-allowed",  # no such method on the path
-        "websocket",  # an upgrade that no path has
+        "not-understood",  # a Host that is no name, an upgrade that no path has
         "swagger-not-found",
         "id-too-long",
         "script-failed",
@@ -85,7 +85,7 @@ MODERN = Generation(
     errors={
         "not-found": ErrorForm(404, "message", NOT_FOUND_TEXT),  # W02
         "method-not-allowed": ErrorForm(405, "message", NOT_ALLOWED_TEXT),  # W14
-        "websocket": ErrorForm(400, "message", NOT_UNDERSTOOD_TEXT),
+        "not-understood": ErrorForm(400, "message", NOT_UNDERSTOOD_TEXT),
         "score-method-not-allowed": ErrorForm(405, "message", "Method not allowed"),  # W14
         "swagger-not-found": ErrorForm(
             404, "message", "Swagger version [{}] is not valid. Supported versions: [2, 3, 3.1]."
@@ -130,7 +130,7 @@ LEGACY = Generation(
     errors={
         "not-found": ErrorForm(404, "text", _page(404, "Not Found", NOT_FOUND_TEXT), failed=None),
         "method-not-allowed": ErrorForm(405, "text", _page(405, "Method Not Allowed", NOT_ALLOWED_TEXT), failed=None),
-        "websocket": ErrorForm(400, "text", _page(400, "Bad Request", NOT_UNDERSTOOD_TEXT), failed=None),
+        "not-understood": ErrorForm(400, "text", _page(400, "Bad Request", NOT_UNDERSTOOD_TEXT), failed=None),
         "score-method-not-allowed": ErrorForm(405, "string", "Method not allowed"),  # W17
         "swagger-not-found": ErrorForm(404, "string", "Swagger not found"),  # W16
         "id-too-long": ErrorForm(431, "message"),
