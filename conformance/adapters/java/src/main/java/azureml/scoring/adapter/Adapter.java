@@ -18,7 +18,10 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 
-/** Speaks level 1 of the adapter protocol for {@link ScoringClient}: JSON lines on standard input and output. */
+/**
+ * Speaks level 1 of the adapter protocol for {@link ScoringClient}: JSON lines on standard input
+ * and output.
+ */
 final class Adapter {
   private static final int MAX_IN_FLIGHT = 16;
   private static final JsonMapper JSON = new JsonMapper();
@@ -27,7 +30,8 @@ final class Adapter {
   private Adapter() {}
 
   public static void main(String[] args) throws IOException, InterruptedException {
-    BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    BufferedReader requests =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     ExecutorService calls = Executors.newFixedThreadPool(MAX_IN_FLIGHT);
     try {
       for (String line = requests.readLine(); line != null; line = requests.readLine()) {
@@ -52,7 +56,10 @@ final class Adapter {
   }
 
   private static void hello(ObjectNode ok) {
-    ok.put("protocol", 1).put("level", 1).put("max_in_flight", MAX_IN_FLIGHT).putArray("capabilities");
+    ok.put("protocol", 1)
+        .put("level", 1)
+        .put("max_in_flight", MAX_IN_FLIGHT)
+        .putArray("capabilities");
     ok.putObject("client")
         .put("name", "java")
         .put("language", "Java")
