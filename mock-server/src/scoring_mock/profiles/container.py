@@ -216,7 +216,7 @@ class Container:
 
     def _redirect_to_root(self, call: Call) -> Response:
         """Answer `GET http://host`, a target without a path, as the router does."""
-        location = f"http://{call.headers.get('host', '127.0.0.1')}/" + (f"?{call.query}" if call.query else "")
+        location = f"http://{call.headers.get('host', '127.0.0.1').lower()}/" + (f"?{call.query}" if call.query else "")
         body = redirect_page(location)
         fields = [_HTML, ("Content-Length", str(len(body))), ("Location", location)]
         return self._bare_reply(call, 308, fields, body)
