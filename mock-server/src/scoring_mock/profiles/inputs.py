@@ -53,7 +53,7 @@ def _modern_object(script: Script, call: Call) -> dict[str, Any]:
         raise InputRefusedError("unsupported-media-type")  # W03 W39
     body = call.request.body
     try:
-        document = _loads(body)
+        document = loads(body)
     except json.JSONDecodeError as error:
         if body:
             raise InputRefusedError("bad-input", f"POST body could not be decoded as JSON: {error}") from error
@@ -68,7 +68,7 @@ def _modern_object(script: Script, call: Call) -> dict[str, Any]:
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
-def _loads(body: bytes) -> Any:
+def loads(body: bytes) -> Any:
     """Decode JSON as `json.loads(bytes)` does: UTF-8 with or without a BOM (W41), UTF-16 and UTF-32 too."""
     if body.startswith(b'{"'):
         text = body.decode("utf-8", "surrogatepass")

@@ -92,7 +92,7 @@ def _set_auth(service: Service, act: dict[str, Any]) -> dict[str, Any]:
 
 def _set_condition(service: Service, act: dict[str, Any]) -> dict[str, Any]:
     condition = act.get("condition")
-    service.condition = None if condition is None else parse_condition(condition, "act.condition", service.profile)
+    service.set_condition(None if condition is None else parse_condition(condition, "act.condition", service.profile))
     return {"condition": service.condition}
 
 

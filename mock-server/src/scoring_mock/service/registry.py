@@ -23,6 +23,7 @@ class Registry:
         self._ports = ports
         self._services: dict[str, Service] = {}
         self._by_base: dict[str, Service] = {}
+        self._by_target: dict[str, Service] = {}
         self._bases: dict[str, dict[str, str]] = {}
 
     def __iter__(self) -> Iterator[Service]:
@@ -38,6 +39,9 @@ class Registry:
         if request.owner is not None:
             return self._services.get(request.owner)
         target = request.target
+        service = self._by_target.get(target)
+        if service is not None:
+            return service
         if not target.startswith("/"):
             target = split_target(target)[0]
         # /api/v1/service/<name>/...
@@ -82,6 +86,7 @@ class Registry:
             self._bases[service.name] = shared
         if service.base:
             self._by_base[service.base] = service
+            self._by_target[service.scoring_target] = service
 
     def describe(self, name: str) -> dict[str, Any]:
         """Return the `service` object of the admin plane. Raises KeyError for an unknown name."""
@@ -101,5 +106,6 @@ class Registry:
             dropped += 1
             self._bases.pop(name, None)
             self._by_base.pop(service.base, None)
+            self._by_target.pop(service.scoring_target, None)
             self._ports.close(name)
         return dropped

@@ -18,6 +18,7 @@ from scoring_mock.scripts.catalogue import SCRIPTS
 from scoring_mock.service.answers import Answer, FormAnswer, ScriptAnswer
 from scoring_mock.service.authentication import Authenticator
 from scoring_mock.service.clock import Clock
+from scoring_mock.service.hot_path import LARGEST_BODY, HotPath
 from scoring_mock.service.keys import KeyName, KeyPair
 from scoring_mock.service.spec import ServiceSpec
 from scoring_mock.service.tokens import Token, TokenIssuer
@@ -33,8 +34,8 @@ class Service:
     """A deployed model, as its callers see it.
 
     For the control plane to read: `name`, `profile`, `generation`, `auth`, `keys`, `tokens`, `clock`, `base` (the
-    path that everything is below), `created` and `updated` (seconds since the epoch), `traffic`, and `details`,
-    which it may change.
+    path that everything is below), `scoring_target`, `created` and `updated` (seconds since the epoch), `traffic`,
+    and `details`, which it may change.
     """
 
     def __init__(self, spec: ServiceSpec) -> None:
@@ -57,7 +58,7 @@ class Service:
         )
         front = spec.profile.front
         self.traffic = Traffic(spec.deployments) if front and front.deployment_headers else None
-        self.condition: Condition | None = spec.condition
+        self._condition: Condition | None = spec.condition
         self._authenticator = Authenticator(spec.auth, self.keys, self.tokens)
         self._answers: dict[str, deque[Answer]] = {
             path: deque(answers)
@@ -85,12 +86,46 @@ class Service:
         if front and spec.max_concurrent_requests:
             at_once = spec.max_concurrent_requests * spec.instances * front.queue_factor
             self._capacity = Capacity(at_once, front.queue_wait)
-        self._scoring_target = self.base + SCORE
+        self.scoring_target = self.base + SCORE
+        # A hot path is for the model of today in the usual state, without anything that delays or replaces answers.
+        self._may_be_hot = (
+            spec.script == "model"
+            and spec.generation == "modern"
+            and not spec.cors_origins
+            and self._capacity is None
+            and spec.bandwidth is None
+            and (spec.max_body_bytes is None or spec.max_body_bytes >= LARGEST_BODY)
+        )
+        self._hot_path: HotPath | None = None
+        self._choose_path()
+
+    def _choose_path(self) -> None:
+        """Make a hot path if the service is in the usual state; call it after every change."""
+        self._hot_path = None
+        usual = (
+            self._may_be_hot
+            and SCORE not in self._answers
+            and self._condition is None
+            and (self.traffic is None or list(self.traffic.shares.values()) == [100])
+        )
+        if usual and self.auth != "token":
+            authorization = f"Bearer {self.keys.primary}" if self.auth == "key" else None
+            self._hot_path = HotPath(
+                self.scoring_target, self.handle_in_layers, self._authenticator.accepts, authorization
+            )
 
     # -- what callers see ---------------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response:
         """Answer one complete request. Synchronous, no I/O."""
+        if self._hot_path is not None:
+            reply = self._hot_path.answer(request)
+            if reply is not None:
+                return reply
+        return self.handle_in_layers(request)
+
+    def handle_in_layers(self, request: Request) -> Response:
+        """Answer one complete request, however uncommon."""
         call = self._call(request)
         edge = self._edge
         if edge is None:
@@ -123,7 +158,7 @@ class Service:
 
     def _call(self, request: Request) -> Call:
         headers = joined_headers(request.headers)
-        if request.target == self._scoring_target:
+        if request.target == self.scoring_target:
             return Call(request, request.method, SCORE, "", headers)
         path, query = split_target(request.target)
         path = path[len(self.base) :] if path.startswith(self.base) else path
@@ -150,8 +185,8 @@ class Service:
             return self._scripted(call, edge)
         if call.path != SCORE:
             return edge.pass_on(call, self._container.answer(call))
-        if self.condition is not None:
-            return self._form(call, edge, self.condition)
+        if self._condition is not None:
+            return self._form(call, edge, self._condition)
         return self._scored(call, edge)
 
     def _scored(self, call: Call, edge: Edge, result: ScriptAnswer | None = None) -> Response:
@@ -235,6 +270,7 @@ class Service:
             modes = ", ".join(self.profile.auth_modes)
             raise ValueError(f"the profile {self.profile.name} has no authentication {mode!r}, only {modes}")
         self._authenticator.mode = mode
+        self._choose_path()
         self.touch()
 
     def regenerate_key(self, name: KeyName, value: str | None = None) -> None:
@@ -251,12 +287,24 @@ class Service:
     def set_traffic(self, shares: Iterable[tuple[str, int]]) -> None:
         """Replace the deployments of an endpoint and their shares, in percent (W30)."""
         self.traffic = Traffic(shares)
+        self._choose_path()
         self.touch()
+
+    @property
+    def condition(self) -> Condition | None:
+        """What the front end answers to every scoring request, None when it lets them through."""
+        return self._condition
+
+    def set_condition(self, condition: Condition | None) -> None:
+        """Let the front end answer by itself, or (None) no longer."""
+        self._condition = condition
+        self._choose_path()
 
     def add_replies(self, answers: list[Answer], path: str = SCORE) -> int:
         """Add scripted answers for a path; returns how many are waiting there now."""
         waiting = self._answers.setdefault(path, deque())
         waiting.extend(answers)
+        self._choose_path()
         return len(waiting)
 
     def touch(self) -> None:
