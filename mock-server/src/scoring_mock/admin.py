@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from scoring_mock.http_types import Registry, Request, Response, Service, SpecError, reason_phrase
 from scoring_mock.wire.journal import Journal, Journals
 
-_LOOPBACK_NAMES: Final = ("localhost",)
+_LOOPBACK_NAMES: Final = ("localhost", "127.0.0.1")
 
 
 class AdminPlane:
@@ -88,8 +87,10 @@ class AdminPlane:
         name = name.strip("[]").lower()
         if name in _LOOPBACK_NAMES or name in self._hosts:
             return True
+        from ipaddress import ip_address  # only for hosts that are not the usual ones
+
         try:
-            address = ipaddress.ip_address(name)
+            address = ip_address(name)
         except ValueError:
             return False
         # A page can rebind a name, not an address: on all interfaces, any address is as good as another.

@@ -9,9 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import IO, NoReturn
 
+from scoring_mock import __version__
 from scoring_mock.http_types import SpecError
 from scoring_mock.profiles.catalogue import PROFILES
 from scoring_mock.serve import ADMIN_PORT, CONTROL_PORT, DEFAULT_PORT, FAULTS, Serve
@@ -45,7 +45,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="scoring-mock", description="A local stand-in for an Azure Machine Learning scoring service.")
-    parser.add_argument("--version", action="version", version=f"scoring-mock {version('scoring-mock')}")
+    parser.add_argument("--version", action="version", version=f"scoring-mock {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run_ = commands.add_parser(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import json
 import re
 import zlib
@@ -118,13 +117,18 @@ def parse_connections(value: Any, where: str = "connections") -> tuple[Connectio
     return tuple(value)
 
 
+def _gzip(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=31)
+    return compressor.compress(data) + compressor.flush()
+
+
 def _deflate_raw(data: bytes) -> bytes:
     compressor = zlib.compressobj(wbits=-15)
     return compressor.compress(data) + compressor.flush()
 
 
 _ENCODERS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
-    "gzip": lambda data: gzip.compress(data, mtime=0),
+    "gzip": _gzip,
     "deflate": zlib.compress,
     "deflate-raw": _deflate_raw,
 }

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+from scoring_mock import __version__
 from scoring_mock.admin import AdminPlane
 from scoring_mock.http_types import Request, Service
 from scoring_mock.service.registry import Registry
@@ -23,6 +22,8 @@ from scoring_mock.wire.journal import Journal, Journals
 from scoring_mock.wire.listeners import KINDS, Kind, Listeners
 
 if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
+
     from scoring_mock.certificates import Certificates
 
 ADMIN: Final = "admin"
@@ -89,7 +90,7 @@ class Server:
         """Open all listeners. Raises CannotListen when an address cannot be had."""
         self.options = options
         self.server_id = secrets.token_hex(16)
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
+        self._directory: TemporaryDirectory[str] | None = None
         self.journals = Journals(sink=options.journal)
         self.listeners = Listeners(
             loop,
@@ -139,7 +140,10 @@ class Server:
     @cached_property
     def ca_file(self) -> str:
         """The file that holds the certificate to trust; it ends with the server."""
-        self._directory = tempfile.TemporaryDirectory(prefix="scoring-mock-")
+        from pathlib import Path
+        from tempfile import TemporaryDirectory
+
+        self._directory = TemporaryDirectory(prefix="scoring-mock-")
         path = Path(self._directory.name) / "ca.pem"
         path.write_text(self.certificates.authority_pem, encoding="ascii")
         return str(path)
@@ -149,7 +153,7 @@ class Server:
         """The object of the first line and of `GET /info`."""
         names = self.options.listeners
         info: dict[str, Any] = {
-            "scoring_mock": version("scoring-mock"),
+            "scoring_mock": __version__,
             "server_id": self.server_id,
             "pid": os.getpid(),
             "listeners": {name: self.listeners.address(name) for name in names},
@@ -185,6 +189,7 @@ async def run(options: Options, started: Callable[[Server], None], *, until_stdi
         if until_stdin_closes:
             _watch_stdin(loop, stop)
         started(server)
+        gc.freeze()  # what a start leaves lives as long as the process: no collection need look at it again
         await stop.wait()
     finally:
         server.close()
