@@ -105,9 +105,10 @@ lint-python: setup #- ruff and mypy
 	$(BIN)/mypy conformance/src mock-server/src
 	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py conformance/adapters/python/adapter.py
 
-lint-go: #- gofmt, go vet
+lint-go: #- gofmt, go vet, staticcheck
 	$(call native,go,go,out=$$(gofmt -l clients/go conformance/adapters/go); test -z "$$out" || { echo "gofmt: $$out" >&2; exit 1; }; \
-	  (cd clients/go && go vet ./...); (cd conformance/adapters/go && go vet ./...))
+	  (cd clients/go && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...); \
+	  (cd conformance/adapters/go && go vet ./... && go tool -modfile=../../../clients/go/tools/go.mod staticcheck ./...))
 
 lint-java: #- the formatter's check, and javac with every warning an error
 	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile)

@@ -10,7 +10,7 @@ import requests
 
 from scoring_conformance.problems import HarnessFault
 
-_TIMEOUT = 60.0  # a limit for hangs, not an expectation
+_TIMEOUT = 30.0  # a limit for hangs, not an expectation
 
 
 class Mock:
