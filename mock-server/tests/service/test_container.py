@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
 from scoring_mock.http_types import Response
+from scoring_mock.profiles.http_date import format_date
 
 FAILED = {"message": "An unexpected error occurred in scoring script. Check the logs for more info."}
 INTERNAL = {"message": "An unexpected internal error occurred. Check the logs for more info."}
@@ -280,3 +282,9 @@ def test_http_1_0_is_answered_in_kind(container: Any) -> None:
 def test_compression_is_neither_read_nor_written(container: Any) -> None:  # W40
     reply = container(headers=[("accept-encoding", "gzip"), ("accept", "text/xml")])
     assert (reply.status, value(reply, "Content-Encoding")) == (200, None)
+
+
+def test_dates_are_written_as_http_wants_them() -> None:
+    assert format_date(784111777) == "Sun, 06 Nov 1994 08:49:37 GMT"
+    for seconds in range(0, 2**32, 86_400 * 29 + 12_345):
+        assert format_date(seconds) == formatdate(seconds, usegmt=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from email.utils import formatdate
+
+# Not strftime, whose names depend on the locale; not email.utils, whose import takes longer than the mock's start.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _second = -1
 _text = ""
@@ -14,5 +17,12 @@ def http_date() -> str:
     global _second, _text
     now = int(time.time())
     if now != _second:
-        _second, _text = now, formatdate(now, usegmt=True)
+        _second, _text = now, format_date(now)
     return _text
+
+
+def format_date(seconds: int) -> str:
+    """Return seconds since the epoch as an HTTP date, for example `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    t = time.gmtime(seconds)
+    clock = f"{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
+    return f"{_DAYS[t.tm_wday]}, {t.tm_mday:02d} {_MONTHS[t.tm_mon - 1]} {t.tm_year:04d} {clock} GMT"

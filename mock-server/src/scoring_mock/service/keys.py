@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
-import string
 from typing import Literal
+
+from scoring_mock.service.randomness import random_text
 
 KeyName = Literal["primary", "secondary"]
 KEY_NAMES: tuple[KeyName, ...] = ("primary", "secondary")
 
-_ALPHABET = string.ascii_letters + string.digits
 _LENGTH = 32
 
 
 def new_key() -> str:
     """Return a random key: 32 letters and digits, like those of Azure Machine Learning."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+    return random_text(_LENGTH)
 
 
 class KeyPair:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
@@ -14,6 +13,7 @@ from scoring_mock.profiles.front_end import Condition
 from scoring_mock.replies import parse_connections
 from scoring_mock.scripts.catalogue import SCRIPTS
 from scoring_mock.service.answers import Answer, parse_answers, parse_condition
+from scoring_mock.service.randomness import random_hex
 from scoring_mock.service.tokens import LIFETIME, REFRESH_AFTER
 
 Cells = Literal["number", "int64"]
@@ -216,7 +216,7 @@ class _Reader:
 def _name(read: _Reader) -> str:
     name = read.value.get("name")
     if name is None:
-        return f"service-{secrets.token_hex(6)}"
+        return f"service-{random_hex(12)}"
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise SpecError(f"{read.where}.name must be 1 to 64 of a-z, 0-9 and -")
     return name

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
-import secrets
+import os
 from dataclasses import dataclass
 
 from scoring_mock.service.clock import Clock
+from scoring_mock.service.randomness import random_hex
 
 # Twelve hours to the time of renewal, and twelve more to the end: a comment in the v1 SDK says so.
 REFRESH_AFTER = 12 * 3600.0
@@ -41,7 +40,7 @@ class TokenIssuer:
         self._clock = clock
         self._refresh_after = refresh_after
         self._lifetime = lifetime
-        self._secret = secrets.token_bytes(32)
+        self._secret = os.urandom(32)
         self._expiries: dict[str, int] = {}
 
     def issue(self) -> Token:
@@ -66,6 +65,9 @@ class TokenIssuer:
         return expired
 
     def _sign(self, issued: int, expires: int) -> str:
+        import hashlib  # only services with tokens pay for it
+        import hmac
+
         header = {"alg": "HS256", "typ": "JWT"}
         claims = {
             "iss": "scoring-mock",
@@ -73,8 +75,8 @@ class TokenIssuer:
             "iat": issued,
             "nbf": issued,
             "exp": expires,
-            "jti": secrets.token_hex(16),
-            "padding": _base64(secrets.token_bytes(_PADDING)),
+            "jti": random_hex(32),
+            "padding": _base64(os.urandom(_PADDING)),
         }
         signed = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
         signature = hmac.new(self._secret, signed.encode(), hashlib.sha256).digest()
