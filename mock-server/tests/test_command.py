@@ -20,6 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from scoring_mock.profiles.catalogue import PROFILES
+from scoring_mock.serve import FAULTS
 
 HANG = 20.0  # seconds: a limit for hangs, not an expectation
 COMMAND = [sys.executable, "-m", "scoring_mock"]
@@ -340,3 +342,13 @@ def test_the_journal_is_kept_in_a_file_that_is_its_owners(tmp_path: Path) -> Non
     assert [line["seq"] for line in lines] == [0, 1, 0, 1]
     assert all(line["service"] == "diabetes" and line["answered"]["status"] == 200 for line in lines)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_readme_names_all_faults_and_profiles() -> None:
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([a-z0-9-]+)` \| (.+?) \|", text, re.MULTILINE))
+    assert {name: rows.get(name) for name in FAULTS} == {name: words for name, (words, _) in FAULTS.items()}
+    for name, profile in PROFILES.items():
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |")).split(" | ")
+        assert row[2] == ", ".join(profile.auth_modes)
+        assert row[3] == f"`{profile.base.replace('{name}', 'NAME')}/score`"
