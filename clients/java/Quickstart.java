@@ -35,8 +35,8 @@ class Quickstart {
     String timeout = env("SCORING_TIMEOUT", "60");
     boolean number = timeout.matches("[0-9]{1,5}([.][0-9]{1,3})?");
     long millis = number ? Math.round(1000 * Double.parseDouble(timeout)) : 0;
-    if (millis == 0) {
-      stop(2, "SCORING_TIMEOUT must be a number of seconds from 0.001 to 99999");
+    if (millis < 1 || millis > 86_400_000) {
+      stop(2, "SCORING_TIMEOUT must be a number of seconds from 0.001 to 86400");
     }
     HttpRequest.Builder request = HttpRequest.newBuilder().version(HttpClient.Version.HTTP_1_1);
     try {
@@ -66,7 +66,7 @@ class Quickstart {
       }
       System.out.println(reply.replaceAll("\\s+", " "));
     } catch (TimeoutException e) {
-      stop(1, "no whole reply within " + timeout + " s");
+      stop(1, "no complete reply within " + timeout + " s");
     } catch (ExecutionException e) {
       String host = request.build().uri().getAuthority().replaceAll(".*@", "");
       stop(1, "cannot reach " + host + ": " + e.getCause());

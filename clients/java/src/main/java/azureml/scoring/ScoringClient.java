@@ -5,8 +5,11 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.EOFException;
+import java.math.BigDecimal;
 import java.net.ConnectException;
 import java.net.InetAddress;
+import java.net.ProtocolException;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.UnknownHostException;
@@ -90,6 +93,7 @@ public final class ScoringClient implements AutoCloseable {
       "the scoring URI must be an absolute http or https URI";
   private static final Pattern NOT_IN_HEADER = Pattern.compile("[^!-~]");
   private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
+  private static final Pattern HTML_PAGE = Pattern.compile("(?i)<(!doctype|html|head|body)\\b");
   private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
 
   // Escapes of letters, digits and -._~
@@ -424,7 +428,7 @@ public final class ScoringClient implements AutoCloseable {
       CompletableFuture.anyOf(connected, response)
           .get(connectTimeout.toNanos(), TimeUnit.NANOSECONDS);
     } catch (TimeoutException e) {
-      throw new HttpConnectTimeoutException("no connection within " + shown(connectTimeout));
+      throw new HttpConnectTimeoutException("no connection within " + seconds(connectTimeout));
     }
   }
 
@@ -526,23 +530,34 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private String whatHappened(Call call, boolean begun, Throwable cause) {
+    Throwable root = causes(cause).reduce((outer, inner) -> inner).orElseThrow();
+    String message = String.valueOf(cause.getMessage());
     if (cause instanceof TimeoutException) {
-      return "no whole reply within " + shown(call.limit);
+      return "no complete reply within " + seconds(call.limit);
     }
-    String message =
-        Objects.requireNonNullElse(cause.getMessage(), cause.getClass().getSimpleName());
     if (cause instanceof HttpConnectTimeoutException) {
-      return connectTimeout != null ? "no connection within " + shown(connectTimeout) : message;
+      return connectTimeout != null ? "no connection within " + seconds(connectTimeout) : message;
     }
-    if (cause instanceof ConnectException) { // mostly without a message
-      return causes(cause).anyMatch(UnresolvedAddressException.class::isInstance)
-          ? "the host name was not found"
-          : "no connection: " + message;
+    if (root instanceof UnresolvedAddressException) {
+      return "the host name cannot be resolved";
+    }
+    if (cause instanceof ConnectException) { // which has no message when refused
+      return cause.getMessage() == null ? "cannot connect" : "cannot connect: " + message;
     }
     if (cause instanceof SSLException) {
-      return "TLS: " + message;
+      boolean closed = message.startsWith("Remote host ");
+      return closed ? "the connection was closed inside TLS" : "TLS failed: " + message;
     }
-    return (begun ? "the reply broke off: " : "no whole reply: ") + message;
+    if (String.valueOf(root.getMessage()).startsWith("Connection reset")) {
+      return "the connection was reset";
+    }
+    if (root instanceof EOFException) {
+      return begun ? "the reply was cut off" : "the connection was closed before the reply";
+    }
+    if (cause instanceof ProtocolException || cause instanceof NumberFormatException) {
+      return "the reply is not valid HTTP: " + message;
+    }
+    return message;
   }
 
   /** The service's own words in the body of an error (W03, W45), empty if there are none. */
@@ -554,7 +569,7 @@ public final class ScoringClient implements AutoCloseable {
       return firstText(
           json.path("message"), error.path("message"), error, json.path("detail"), json);
     } catch (JsonProcessingException notJson) {
-      if (!text.startsWith("<")) {
+      if (!HTML_PAGE.matcher(text).lookingAt()) {
         return text;
       }
     }
@@ -1034,8 +1049,7 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  /** A time as people write it: 1m40s, 0.25s. */
-  private static String shown(Duration time) {
-    return time.toString().substring(2).toLowerCase(Locale.ROOT);
+  private static String seconds(Duration time) {
+    return BigDecimal.valueOf(time.toNanos(), 9).stripTrailingZeros().toPlainString() + " s";
   }
 }

@@ -126,7 +126,7 @@ class QuickstartTest {
               connection.awaitEnd();
             })) {
       Run run = quickstart(Map.of("SCORING_URI", server.uri("/score"), "SCORING_TIMEOUT", "0.5"));
-      assertEquals(new Run(1, "", "no whole reply within 0.5 s\n"), run);
+      assertEquals(new Run(1, "", "no complete reply within 0.5 s\n"), run);
     }
   }
 
@@ -138,7 +138,7 @@ class QuickstartTest {
         "SCORING_URI     | ``                 | SCORING_URI must be set to an absolute http or https URI",
         "SCORING_URI     | http://h/a b       | SCORING_URI must be set to an absolute http or https URI",
         "SCORING_KEY     | `hunter3\n`        | SCORING_KEY has a character that cannot be sent in a header at position 7 (a trailing newline?)",
-        "SCORING_TIMEOUT | 0                  | SCORING_TIMEOUT must be a number of seconds from 0.001 to 99999"
+        "SCORING_TIMEOUT | 0                  | SCORING_TIMEOUT must be a number of seconds from 0.001 to 86400"
       })
   void refusesAWrongEnvironment(String name, String value, String message) throws Exception {
     Map<String, String> environment =

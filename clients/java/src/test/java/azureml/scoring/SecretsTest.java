@@ -46,7 +46,7 @@ class SecretsTest {
         "{\"message\": \"no such key: " + KEY + "\"}",
         "{\"error\": {\"message\": \"" + KEY + " " + KEY + "\"}}",
         "Authorization: Bearer " + KEY,
-        "<title>" + KEY + "</title>"
+        "<html><title>" + KEY + "</title>"
       })
   void anErrorThatEchoesTheKeyIsShownWithoutIt(String body) throws Exception {
     ServiceException failure = (ServiceException) failure("403 Forbidden", body);

@@ -91,8 +91,9 @@ class ServiceErrorTest {
           {"message": "no"                                          | {"message": "no"
           <html><head><title>no</title></head></html>               | no
           <!DOCTYPE html><TITLE lang="en"> n  o </TITLE>            | n o
-          <title>&lt;a&gt; &quot;b&quot; &#39;c&#39; &amp;lt;</title>  | <a> "b" 'c' &lt;
+          <head><title>&lt;a&gt; &quot;b&quot; &#39;c&#39; &amp;lt;</title>  | <a> "b" 'c' &lt;
           <html><body>no title</body></html>                        | ``
+          <Error>no</Error>                                         | <Error>no</Error>
           {"other": "x"}                                            | ``
           {"message": {"a": [1]}}                                   | ``
           {"error": ["a"], "detail": [{"msg": "a"}]}                | ``

@@ -125,7 +125,7 @@ class TlsTest {
     try (ScoringClient client = client(host, server.port())) {
       TransportException refusal = assertThrows(TransportException.class, () -> client.score(ROWS));
       assertFalse(refusal.timedOut());
-      assertTrue(refusal.getMessage().contains("/score: TLS: "), refusal.getMessage());
+      assertTrue(refusal.getMessage().contains("/score: TLS failed: "), refusal.getMessage());
       assertTrue(refusal.getCause() instanceof SSLException, refusal.toString());
     }
     assertEquals(List.of(), server.requests());
@@ -203,7 +203,30 @@ class TlsTest {
               });
       TransportException refusal = assertThrows(TransportException.class, () -> client.score(ROWS));
       assertFalse(refusal.timedOut());
-      assertTrue(refusal.getMessage().contains("/score: TLS: "), refusal.getMessage());
+      assertTrue(refusal.getMessage().contains("/score: TLS failed: "), refusal.getMessage());
+      server.get();
+    }
+  }
+
+  @Test
+  void aServerThatEndsTheHandshakeIsAnInterruptedConnectionAndNoRefusal() throws Exception {
+    try (ServerSocket listener = ScriptedServer.listen();
+        ScoringClient client = client("localhost", listener.getLocalPort())) {
+      CompletableFuture<Void> server =
+          CompletableFuture.runAsync(
+              () -> {
+                try (Socket socket = listener.accept()) {
+                  socket.shutdownOutput();
+                  socket.getInputStream().readAllBytes(); // or the close would be a reset
+                } catch (IOException reset) {
+                  // the client has given up
+                }
+              });
+      TransportException failure = assertThrows(TransportException.class, () -> client.score(ROWS));
+      assertFalse(failure.timedOut());
+      assertTrue(
+          failure.getMessage().endsWith("/score: the connection was closed inside TLS (1 attempt)"),
+          failure.getMessage());
       server.get();
     }
   }

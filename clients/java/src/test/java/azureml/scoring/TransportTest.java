@@ -22,7 +22,6 @@ import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 /** No whole answer: B03, B30, B32, B33, B34, B40, B60, B64, and the proxy. */
 class TransportTest {
@@ -64,7 +63,7 @@ class TransportTest {
     try (ScoringClient client = ScoringClient.create(nobody(), "hunter2")) {
       TransportException failure = failure(client);
       assertFalse(failure.timedOut());
-      assertTrue(what(failure).startsWith("no connection: "), failure.getMessage());
+      assertEquals("cannot connect", what(failure));
     }
   }
 
@@ -76,57 +75,45 @@ class TransportTest {
       TransportException failure = failure(client);
       assertFalse(failure.timedOut());
       assertEquals(
-          "POST http://" + host + "/score: the host name was not found (1 attempt)",
+          "POST http://" + host + "/score: the host name cannot be resolved (1 attempt)",
           failure.getMessage());
     }
   }
 
   @Test
   void closedBeforeTheReply() throws Exception {
-    assertTrue(
-        what(failure((request, connection) -> connection.close())).startsWith("no whole reply: "));
+    TransportException failure = failure((request, connection) -> connection.close());
+    assertEquals("the connection was closed before the reply", what(failure));
   }
 
   @Test
   void resetBeforeTheReply() throws Exception {
-    assertTrue(
-        what(failure((request, connection) -> connection.reset())).startsWith("no whole reply: "));
+    TransportException failure = failure((request, connection) -> connection.reset());
+    assertEquals("the connection was reset", what(failure));
   }
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "HTTP/1.1 20",
-        "HTTP/1.1 200 OK\r\nContent-Le",
-        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\n\r\n"
+  @CsvSource(
+      delimiter = '|',
+      quoteCharacter = '`',
+      value = {
+        "`HTTP/1.1 20`                                                | the connection was closed before the reply",
+        "`HTTP/1.1 200 OK\r\nContent-Le`                              | the connection was closed before the reply",
+        "`SSH-2.0-OpenSSH_9.2\r\n\r\n`                                | the reply is not valid HTTP: .*",
+        "`HTTP/1.1 101 Switching Protocols\r\n\r\n`                   | the reply is not valid HTTP: .*",
+        "`HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n[2.5]`        | the reply is not valid HTTP: .*",
+        "`HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5]`        | the reply was cut off",
+        "`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[2.5]\r\n` | the reply was cut off",
+        "`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[2.5]` | .*chunk.*"
       })
-  void closedInsideTheHeadOrNoHttp(String reply) throws Exception {
+  void aBrokenReply(String reply, String what) throws Exception {
     TransportException failure =
         failure(
             (request, connection) -> {
               connection.write(reply);
               connection.close();
             });
-    assertTrue(what(failure).startsWith("no whole reply: "), failure.getMessage());
-  }
-
-  @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5]",
-        "HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n[2.5]",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[2.5]\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[2.5]\r\n0\r\n\r\n"
-      })
-  void aSuccessThatBreaksOff(String reply) throws Exception {
-    TransportException failure =
-        failure(
-            (request, connection) -> {
-              connection.write(reply);
-              connection.close();
-            });
-    assertTrue(what(failure).startsWith("the reply broke off: "), failure.getMessage());
+    assertTrue(what(failure).matches(what), failure.getMessage());
   }
 
   // ---- time
@@ -152,7 +139,7 @@ class TransportTest {
         ScoringClient client = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException failure = failure(client);
       assertTrue(failure.timedOut());
-      assertEquals("no whole reply within 0.1s", what(failure));
+      assertEquals("no complete reply within 0.1 s", what(failure));
       server.awaitEndOfConnection();
     }
   }
@@ -165,10 +152,10 @@ class TransportTest {
         ScoringClient hasty = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException shortened =
           assertThrows(TransportException.class, () -> patient.score(ROWS, SHORT));
-      assertEquals("no whole reply within 0.1s", what(shortened));
+      assertEquals("no complete reply within 0.1 s", what(shortened));
       TransportException kept =
           assertThrows(TransportException.class, () -> hasty.score(ROWS, Duration.ofDays(1)));
-      assertEquals("no whole reply within 0.1s", what(kept));
+      assertEquals("no complete reply within 0.1 s", what(kept));
     }
   }
 
@@ -182,7 +169,7 @@ class TransportTest {
       TransportException failure = failure(client);
       assertTrue(failure.timedOut());
       assertTrue(
-          failure.getMessage().endsWith("/score: no connection within 0.1s (1 attempt)"),
+          failure.getMessage().endsWith("/score: no connection within 0.1 s (1 attempt)"),
           failure.getMessage());
     }
   }
@@ -302,7 +289,7 @@ class TransportTest {
               TransportException failure = failure(client);
               assertTrue(failure.timedOut());
               assertEquals(
-                  "POST https://model.invalid/score: no connection within 0.5s (1 attempt)",
+                  "POST https://model.invalid/score: no connection within 0.5 s (1 attempt)",
                   failure.getMessage());
             }
           });
