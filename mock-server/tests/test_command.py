@@ -352,3 +352,19 @@ def test_the_readme_names_all_faults_and_profiles() -> None:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |")).split(" | ")
         assert row[2] == ", ".join(profile.auth_modes)
         assert row[3] == f"`{profile.base.replace('{name}', 'NAME')}/score`"
+
+
+def test_it_survives_without_descriptors() -> None:
+    limited = ["bash", "-c", 'ulimit -n 40; exec "$0" "$@"', *COMMAND, "run", "--listeners", "http,admin"]
+    process = subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    try:
+        info = first_line(process)
+        port = urlsplit(info["listeners"]["http"]).port
+        crowd = [socket.create_connection(("127.0.0.1", port), timeout=HANG) for _ in range(60)]
+        for sock in crowd:
+            sock.close()
+        assert call(info["listeners"]["admin"] + "/info") == (200, info)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=HANG)
+    assert errors == ""

@@ -139,7 +139,7 @@ class Ports(Protocol):
         ...
 
     def close(self, service: str) -> None:
-        """Stop listening for a service, close all its connections, forget its journal."""
+        """Stop listening for a service, end its connections and forget its journal."""
         ...
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from scoring_mock import replies
+from scoring_mock.profiles.front_end import Condition
+from scoring_mock.scripts.catalogue import SCRIPTS
+from scoring_mock.server import ALL_LISTENERS
+from scoring_mock.service import spec
+from scoring_mock.service.acts import ACTS
 
 
 def test_info_is_the_first_line(mock: Any) -> None:
@@ -55,3 +62,34 @@ def test_a_listener_can_be_of_one_service_alone(mock: Any) -> None:
         raw.rest()
     assert len(first.requests()) == 1
     assert second.requests() == []
+
+
+@pytest.mark.parametrize(
+    "names",
+    [ALL_LISTENERS, spec._MEMBERS, replies._MEMBERS, replies._FAULTS, ACTS, SCRIPTS, get_args(Condition)],
+    ids=["listeners", "spec", "reply", "faults", "acts", "scripts", "conditions"],
+)
+def test_the_contract_names_everything(names: Any) -> None:
+    contract = (Path(__file__).parents[2] / "ADMIN.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"`{name}`" not in contract] == []
+
+
+def test_dropping_a_service_leaves_idle_connections_to_others(mock: Any) -> None:
+    dropped, other = mock.deploy(), mock.deploy()
+    with dropped.connect() as raw:
+        raw.send(dropped.request())
+        raw.until(b"]")
+        mock.admin("/services/drop", {"names": [dropped.name]})
+        raw.send(other.request())
+        assert raw.until(b"]").startswith(b"HTTP/1.1 200 ")
+
+
+def test_dropping_a_service_ends_the_connections_of_its_own_listeners(mock: Any) -> None:
+    service = mock.deploy(profile="managed-v2")
+    with service.connect() as raw:
+        raw.send(service.request())
+        raw.until(b"]")
+        mock.admin("/services/drop", {"names": [service.name]})
+        assert raw.rest() == (b"", "fin")
+    with pytest.raises(ConnectionRefusedError):
+        service.connect()

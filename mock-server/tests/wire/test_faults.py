@@ -347,6 +347,8 @@ def test_connection_that_breaks_on_reuse(mock: Any, kind: str) -> None:
     first, second, third = service.requests()
     assert second["connection"] == first["connection"]
     assert second["answered"]["source"] == "fault"
+    assert second["body"] == first["body"]
+    assert second["body_complete"]
     assert third["answered"]["status"] == 200
 
 

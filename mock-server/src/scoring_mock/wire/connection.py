@@ -162,10 +162,11 @@ class Connection:
         """Whether all that still comes is thrown away."""
         return self._phase == _LINGER
 
-    @property
-    def service_name(self) -> str | None:
-        """The service that the last request was for, or that owns the listener."""
-        return self._owner or (self._journal.name if self._journal is not None else None)
+    def is_for(self, service: str) -> bool:
+        """Tell whether a service owns the listener, or is being asked or answering right now."""
+        if self._owner is not None:
+            return self._owner == service
+        return self._request is not None and self._journal is not None and self._journal.name == service
 
     def check_time(self, now: float) -> None:
         """Act on a deadline that has passed."""
@@ -300,9 +301,7 @@ class Connection:
         self._keep_alive = head.keep_alive
         ahead = self._ahead
         end = head.end
-        if self._on_next is not None:
-            self._fail_reuse(now)
-        elif head.framing == "none":
+        if head.framing == "none":
             self._ahead = ahead[end:]
             self._complete(b"", now)
         elif head.framing == "chunked":
@@ -334,7 +333,7 @@ class Connection:
         self._set_body_deadline(now)
         assert self._service is not None
         assert self._request is not None
-        early = self._service.handle_head(self._request)
+        early = self._service.handle_head(self._request) if self._on_next is None else None
         if early is not None:
             self._answered_early = True
             self._respond(early, now)
@@ -394,6 +393,9 @@ class Connection:
         if self._entry is not None:
             assert self._journal is not None
             self._journal.set_body(self._entry, body, complete=True)
+        if self._on_next is not None:
+            self._fail_reuse(now)
+            return
         try:
             response = self._service.handle(request)
         except Exception:
@@ -508,7 +510,7 @@ class Connection:
         """Close, but leave a peer that still sends the time to read the reply: closing now would reset it."""
         if orderly:
             self._say_goodbye()
-        unread = bool(self._ahead) or self._chunked is not None or self._body is not None or self._on_next is not None
+        unread = bool(self._ahead) or self._chunked is not None or self._body is not None
         if self._eof or not unread or self._phase == _CLOSED:
             self.close()
             return

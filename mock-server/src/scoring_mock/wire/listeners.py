@@ -184,11 +184,11 @@ class Listeners:
         """
         host = host or self._host
         try:
-            sock = self._bind(host, port)
+            sock = self._bind(host, port, kind)
         except CannotListen as error:
             if must or not error.in_use:
                 raise
-            sock = self._bind(host, 0)
+            sock = self._bind(host, 0, kind)
         self._shared[name] = Listener(self, name, kind, site, sock)
 
     def address(self, name: str) -> str:
@@ -217,24 +217,27 @@ class Listeners:
                 raise SpecError(f"there is no listener {name!r}; there are {', '.join(KINDS)}")
             if name == "https" and newest_tls == "1.3":
                 kind = KINDS["https-tls12-tls13"]
-            sock = self._bind(self._host, self._own_ports.pop(name, 0))
+            sock = self._bind(self._host, self._own_ports.pop(name, 0), kind)
             listener = Listener(self, name, kind, self._site, sock, service=service, faults=faults)
             opened.append(listener)
             result[name] = self._url(listener)
         return result
 
     def close(self, service: str) -> None:
-        """Stop listening for a service, close all connections that carried its requests, forget its journal."""
+        """Stop listening for a service, end its connections and forget its journal.
+
+        An idle connection to a shared listener stays: its client may be about to use it for another service.
+        """
         for listener in self._own.pop(service, ()):
             listener.close()
         for connection in list(self._connections):
-            if connection.service_name == service:
+            if connection.is_for(service):
                 connection.close()
         self._journals.drop(service)
 
     def count(self, service: str) -> int:
-        """Return how many connections are open whose last request was for a service, or that its listeners took."""
-        return sum(connection.service_name == service for connection in self._connections)
+        """Return how many connections a service has: to listeners of its own, or in the middle of a request."""
+        return sum(connection.is_for(service) for connection in self._connections)
 
     def stop(self) -> None:
         """Close everything."""
@@ -250,12 +253,12 @@ class Listeners:
         host = f"[{self._public_host}]" if ":" in self._public_host else self._public_host
         return f"{'https' if listener.kind.tls else 'http'}://{host}:{listener.port}"
 
-    def _bind(self, host: str, port: int) -> socket.socket:
+    def _bind(self, host: str, port: int, kind: Kind) -> socket.socket:
         if port or self._ports is None:
-            return _bound(host, port)
+            return _bound(host, port, exclusive=kind.refuses)
         for candidate in self._ports:
             try:
-                return _bound(host, candidate)
+                return _bound(host, candidate, exclusive=kind.refuses)
             except CannotListen as error:
                 if not error.in_use:
                     raise
@@ -315,12 +318,13 @@ class Listeners:
             self.loop.call_later(self._sweep_every, self._sweep)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int, *, exclusive: bool = False) -> socket.socket:
     """Return a bound socket. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not exclusive:  # with it, others could have a port on which nobody listens
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
         sock.setblocking(False)
     except OSError as error:
