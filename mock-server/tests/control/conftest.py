@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,8 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from scoring_mock.control.plane import ControlPlane
-from scoring_mock.control.workspace import PROVIDER, Workspace
+from scoring_mock.control.workspace import Workspace
 from scoring_mock.http_types import ConnectionFault, Request, Response
+from scoring_mock.server import Options, Server
 from scoring_mock.service.registry import Registry
 from scoring_mock.service.service import Service
 
@@ -132,9 +135,28 @@ def local(link: str) -> str:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+class Running:
+    """A mock in a thread."""
+
+    def __init__(self, listeners: tuple[str, ...] = ("http", "admin", "control")) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.server = Server(Options(listeners=listeners), self.loop)
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        self.url: str = self.server.info["listeners"]["admin"]
+
+    def service(self, name: str) -> Service:
+        service = self.server.registry.get(name)
+        assert service is not None
+        return service
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.server.close()
+        self.loop.close()
+
+
 @pytest.fixture
 def control() -> Control:
     return Control()
-
-
-__all__ = ["BEARER", "HOST", "PROVIDER", "V1", "V2", "VERSION", "WORKSPACE", "Control", "Reply", "local"]

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 from scoring_mock.command import main
 from scoring_mock.control.credentials import NoCredentialsError, RunningMock
-from scoring_mock.server import Options, Server
-from scoring_mock.service.service import Service
 
-
-class Running:
-    """A mock in a thread, without data listeners that are shared but http."""
-
-    def __init__(self, listeners: tuple[str, ...] = ("http", "admin", "control")) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.server = Server(Options(listeners=listeners), self.loop)
-        self.thread = threading.Thread(target=self.loop.run_forever)
-        self.thread.start()
-        self.url: str = self.server.info["listeners"]["admin"]
-
-    def service(self, name: str) -> Service:
-        service = self.server.registry.get(name)
-        assert service is not None
-        return service
-
-    def close(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join()
-        self.server.close()
-        self.loop.close()
+from .conftest import Running
 
 
 @pytest.fixture(scope="module")

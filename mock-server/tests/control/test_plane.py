@@ -149,6 +149,17 @@ def test_client_request_ids_are_echoed_by_v1(control: Control) -> None:
     assert (reply.headers["x-ms-client-request-id"], reply.headers["x-ms-client-session-id"]) == ("abc", "s1")
 
 
+def test_a_service_that_gets_no_socket_is_500(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_socket(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(control.registry, "create", no_socket)
+    reply = control("POST", V1_SERVICES, {"name": "fresh", "computeType": "ACI"})
+    assert (reply.status, reply.json["code"], reply.json["statusCode"]) == (500, "InternalServerError", 500)
+    reply = control("PUT", f"{V2}/fresh{VERSION}", {"properties": {"authMode": "Key"}})
+    assert (reply.status, reply.json["error"]["code"]) == (500, "InternalServerError")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=3),

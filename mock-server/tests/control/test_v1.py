@@ -1,4 +1,4 @@
-"""The v1 API: entities, lists, keys, tokens, deployments, updates."""
+"""The v1 API: entities, lists, keys, tokens, deployments, updates (W35)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The v2 API: online endpoints, their keys, tokens, traffic, and long-running operations."""
+"""The v2 API: online endpoints, their keys, tokens, traffic, and long-running operations (W35)."""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 CLOUD_NAME = "ScoringMock"
 _V1 = "/modelmanagement/v1.0"
+# Recorded, of v1.
+_INTERNAL = "An internal server error occurred. Please try again. If the problem persists, contact support"
 
 
 class ControlPlane:
@@ -78,11 +80,14 @@ class ControlPlane:
         """Answer one call. Synchronous, no I/O but what opening a listener for a new service takes."""
         call = take_apart(request)
         v1 = call.path.lower().startswith("/modelmanagement/")
+        refuse = model_management_error if v1 else resource_manager_error
         try:
             handler, call.names = self._find(call, v1=v1)
             response = handler(call)
         except ControlError as error:
-            response = (model_management_error if v1 else resource_manager_error)(request, error)
+            response = refuse(request, error)
+        except OSError:  # no socket left for the listener of a new service
+            response = refuse(request, ControlError(500, "InternalServerError", _INTERNAL))
         if request.method == "HEAD":
             response.body, response.chunks = b"", None
         return response
