@@ -71,10 +71,10 @@ _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 def loads(body: bytes) -> Any:
     """Decode JSON as `json.loads(bytes)` does: UTF-8 with or without a BOM (W41), UTF-16 and UTF-32 too."""
     if body.startswith(b'{"'):
-        text = body.decode("utf-8", "surrogatepass")
         try:
+            text = body.decode()
             value, end = _scan(text, 0)
-        except StopIteration:
+        except (UnicodeDecodeError, StopIteration):
             return json.loads(body)
         if end == len(text):
             return value

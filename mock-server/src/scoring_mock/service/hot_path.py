@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from scoring_mock.http_types import Headers, Request, Response
-from scoring_mock.profiles.container import to_json
+from scoring_mock.profiles.container import floats_to_json
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import loads
 from scoring_mock.profiles.request_ids import new_uuid
@@ -106,7 +106,7 @@ class HotPath:
             elapsed_ms = (perf_counter() - started) * 1000
         except Exception:  # what is wrong with it, and in which words, the layers know
             return None
-        body = to_json(scores)
+        body = floats_to_json(scores)
         reply_fields = template.fields.copy()
         places = template.places
         place, name = places["date"]
