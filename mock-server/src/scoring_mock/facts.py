@@ -155,14 +155,21 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "W17", "`OPTIONS /score` answers 200; 405 in JSON on the legacy server", _ALL, "measured, source", "implemented"
     ),
-    Fact("W18", "Cross-origin headers as flask-cors adds them", "container, v1, k8s-v2", _MEASURED, "implemented"),
+    Fact(
+        "W18",
+        "Cross-origin headers as flask-cors adds them",
+        "container, v1, k8s-v2",
+        _MEASURED,
+        "implemented",
+        "That front ends refuse a preflight, which has no credential, is simulated, not observed.",
+    ),
     Fact(
         "W19",
         "Managed endpoints have no cross-origin headers",
         "managed-v2",
         _DOCUMENTED,
         "implemented",
-        "The status of a preflight is simulated, not observed: the container's 200.",
+        "The status of a preflight is simulated, not observed: 401, because it has no credential.",
     ),
     Fact(
         "W20",

@@ -77,3 +77,13 @@ def test_v1_passes_them_on_and_a_managed_endpoint_does_not(make: Callable[..., A
     assert cors(make(profile="aks-v1", cors_origins=TWO)(headers=headers))
     assert not cors(make(profile="managed-v2", cors_origins=TWO)(headers=headers))
     assert not cors(make(profile="managed-v2", cors_origins=TWO)("OPTIONS", headers=[*headers, *PREFLIGHT]))
+
+
+@pytest.mark.parametrize("profile", ["aks-v1", "managed-v2"])
+def test_a_preflight_has_no_credential_and_is_refused_where_one_is_asked_for(
+    make: Callable[..., Any], profile: str
+) -> None:
+    asked = with_origin(ORIGIN, PREFLIGHT)
+    reply = make(profile=profile, cors_origins=TWO)("OPTIONS", headers=asked, key=None)
+    assert (reply.status, cors(reply)) == (401, {})
+    assert make(profile=profile, auth="off", cors_origins=TWO)("OPTIONS", headers=asked).status == 200
