@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from scoring_mock.http_types import Response
+from scoring_mock.scripts.catalogue import SCRIPTS, make_script
 from scoring_mock.scripts.digits import graymap, read_digit
 from scoring_mock.scripts.mlflow import FEATURES
 
@@ -22,6 +23,13 @@ def value(reply: Response, name: str) -> str | None:
 
 def of(make: Callable[..., Any], script: str) -> Any:
     return make(profile="container", script=script)
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_every_kind_can_be_made_and_knows_its_name(kind: str) -> None:
+    script = make_script(kind)
+    assert script.kind == kind
+    assert (script.schema is not None) == (script.takes == "schema") == bool(script.parameters)
 
 
 def test_without_a_schema_the_model_scores_too(make: Callable[..., Any]) -> None:

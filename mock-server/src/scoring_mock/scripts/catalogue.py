@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib import import_module
+from typing import cast
 
-from scoring_mock.scripts.digits import DigitsScript
-from scoring_mock.scripts.mlflow import MlflowScript
-from scoring_mock.scripts.model import ModelScript
-from scoring_mock.scripts.plain import DumpsScript, PlainScript, UndecoratedScript
-from scoring_mock.scripts.raw import RawFormScript, RawScript
-from scoring_mock.scripts.schema import FrameScript, SchemaScript
 from scoring_mock.scripts.script import Script
 
-SCRIPTS: dict[str, Callable[[], Script]] = {
-    "model": ModelScript,
-    "undecorated": UndecoratedScript,
-    "dumps": DumpsScript,
-    "digits": DigitsScript,
-    "mlflow": MlflowScript,
-    "plain": PlainScript,
-    "schema": SchemaScript,
-    "schema-frame": FrameScript,
-    "raw": RawScript,
-    "raw-form": RawFormScript,
+# Module and class of each kind; imported when first asked for, because a start should not pay for all of them.
+SCRIPTS = {
+    "model": ("model", "ModelScript"),
+    "undecorated": ("plain", "UndecoratedScript"),
+    "dumps": ("plain", "DumpsScript"),
+    "digits": ("digits", "DigitsScript"),
+    "mlflow": ("mlflow", "MlflowScript"),
+    "plain": ("plain", "PlainScript"),
+    "schema": ("schema", "SchemaScript"),
+    "schema-frame": ("schema", "FrameScript"),
+    "raw": ("raw", "RawScript"),
+    "raw-form": ("raw", "RawFormScript"),
 }
+
+
+def make_script(kind: str) -> Script:
+    """Return a script of that kind. Raises KeyError for an unknown one."""
+    module, name = SCRIPTS[kind]
+    return cast(Script, getattr(import_module(f"scoring_mock.scripts.{module}"), name)())

@@ -14,7 +14,7 @@ from scoring_mock.profiles.container import Container
 from scoring_mock.profiles.front_end import Condition, Edge
 from scoring_mock.profiles.generations import GENERATIONS
 from scoring_mock.replies import Reply
-from scoring_mock.scripts.catalogue import SCRIPTS
+from scoring_mock.scripts.catalogue import make_script
 from scoring_mock.service.answers import Answer, FormAnswer, ScriptAnswer
 from scoring_mock.service.authentication import Authenticator
 from scoring_mock.service.clock import Clock
@@ -72,7 +72,7 @@ class Service:
         legacy_model = spec.generation == "legacy" and spec.script == "model"
         self._container = Container(
             self.generation,
-            SCRIPTS[spec.script](),
+            make_script(spec.script),
             spec.name if front else "ML service",
             schema=article_schema(int64_cells=spec.swagger_cells == "int64") if legacy_model else None,
             cors_origins=spec.cors_origins,
