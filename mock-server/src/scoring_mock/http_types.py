@@ -20,7 +20,7 @@ class SpecError(ValueError):
     """Bad input on the admin plane; the message is one clear sentence that names the member."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Request:
     """One complete request, as it arrived.
 
@@ -53,7 +53,7 @@ class Request:
         return [value for key, value in self.headers if key == name]
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Fault:
     """One thing that goes wrong while a reply is sent; `replies.py` reads the kinds, `wire/faults.py` plays them."""
 
@@ -65,7 +65,7 @@ class Fault:
     value: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Response:
     """One reply, exactly as it goes onto the wire.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,7 +115,10 @@ def _sheet(server: Server, service: dict[str, Any], token: str | None, *, tls: b
     if token is not None:
         lines.append(f"  token        {token}")
     lines.append(f"  CA file      {server.ca_file}")
+    lines.append(f"  admin        {server.info['listeners']['admin']}")
     lines.append(f"  control      {server.info['listeners']['control']}")
+    import shlex  # not for a start of `run`
+
     curl = ["curl"]
     if tls:
         curl += ["--cacert", server.ca_file]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import secrets
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from scoring_mock import __version__
 from scoring_mock.admin import AdminPlane
 from scoring_mock.http_types import Request, Service
+from scoring_mock.service.randomness import random_hex
 from scoring_mock.service.registry import Registry
 from scoring_mock.wire.connection import Limits, Site
 from scoring_mock.wire.journal import Journal, Journals
@@ -89,7 +89,7 @@ class Server:
     def __init__(self, options: Options, loop: asyncio.AbstractEventLoop) -> None:
         """Open all listeners. Raises CannotListen when an address cannot be had."""
         self.options = options
-        self.server_id = secrets.token_hex(16)
+        self.server_id = random_hex(32)
         self._directory: TemporaryDirectory[str] | None = None
         self.journals = Journals(sink=options.journal)
         self.listeners = Listeners(

@@ -34,7 +34,7 @@ _CONTINUE: Final = interim_bytes(100, [])
 _HEAD, _BODY, _REPLY, _LINGER, _CLOSED = range(5)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Limits:
     """How much a client may send, and how long it may take; times in seconds."""
 

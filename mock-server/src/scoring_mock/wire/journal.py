@@ -16,7 +16,7 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024
 _ENTRY_OVERHEAD = 500  # roughly what Python needs for an entry beside its bytes
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ConnectionRecord:
     """The life of one connection. Times are seconds on the server's monotonic clock."""
 
@@ -45,7 +45,7 @@ class ConnectionRecord:
         }
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """One request and its answer."""
 

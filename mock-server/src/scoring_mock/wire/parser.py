@@ -26,7 +26,7 @@ _METHOD: Final = re.compile(r"[!$%&'*+\-.^_`|~0-9A-Z]{3,20}")
 _BAD_TARGET: Final = re.compile(r"[^\x21-\x7e]")
 _VERSION: Final = re.compile(r"HTTP/(\d)\.(\d)")
 _HEX: Final = re.compile(rb"[0-9a-fA-F]+")
-_CHUNK_EXTENSION: Final = re.compile(
+_CHUNK_EXTENSION: Final = (  # compiled on first use: nobody sends any
     rb"(?:[ \t]*;[ \t]*"
     + _TOKEN
     + rb"(?:[ \t]*=[ \t]*(?:"
@@ -80,7 +80,7 @@ def too_large_body() -> ParseError:
     return ParseError(413, "Request Entity Too Large", "The request body is too large")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Head:
     """A parsed head: the request line, the fields, and how the body is framed."""
 
@@ -348,7 +348,7 @@ class ChunkedBody:
             size = size.rstrip(b" \t")
         if not _HEX.fullmatch(size):
             raise bad_request(f"Invalid chunk size: {size!r}")
-        if semicolon and not _CHUNK_EXTENSION.fullmatch(semicolon + extension):
+        if semicolon and not re.fullmatch(_CHUNK_EXTENSION, semicolon + extension):
             raise bad_request("Invalid chunk extension: invalid chunk extension")
         if len(size.lstrip(b"0")) > 15:
             raise too_large_body()
