@@ -55,13 +55,14 @@ try:
     )
 except requests.RequestException as error:
     stop(1, f"cannot reach {uri.partition('?')[0]}: {type(error).__name__}")
+text = reply.content.decode(errors="replace")
 if not 200 <= reply.status_code <= 299:
-    stop(1, f"{reply.status_code}: {reply.text}")
+    stop(1, f"{reply.status_code}: {text}")
 try:
     predictions = json.loads(reply.content)
 except (ValueError, RecursionError):
     predictions = None
 if not isinstance(predictions, list):
-    stop(1, f"the reply is not a JSON array: {reply.text}")
+    stop(1, f"the reply is not a JSON array: {text}")
 print(predictions)
 # [END call]

@@ -119,7 +119,7 @@ class ScoringClient:
         try:
             return _read_predictions(body, row_count)
         except _WrongReply as wrong:
-            raise self._reply_error(str(wrong), body, attempts) from None
+            raise self._reply_error(str(wrong), body, attempts, is_cut=False) from None
 
     def close(self) -> None:
         """Close idle connections. Calls under way go on to their end; later ones raise RuntimeError."""
@@ -152,7 +152,7 @@ class ScoringClient:
         if not outcome.is_success:
             raise self._service_error(outcome, client_request_id, attempts)
         if outcome.fault:
-            raise self._reply_error(outcome.fault, outcome.body, attempts)
+            raise self._reply_error(outcome.fault, outcome.body, attempts, outcome.is_cut)
         return outcome.body, attempts
 
     def _send(self, payload: bytes, client_request_id: str, deadline: float) -> _Reply | _Failure:
@@ -182,9 +182,8 @@ class ScoringClient:
             return _Failure(error)
         try:
             return self._receive(response)
-        finally:  # both do nothing to a connection whose reply was read to its end
-            response.close()
-            response.release_conn()
+        finally:
+            response.close()  # also its connection, unless the reply was read to its end
 
     def _receive(self, response: urllib3.BaseHTTPResponse) -> _Reply | _Failure:
         reply = _Reply(response.status, response.headers)
@@ -201,9 +200,11 @@ class ScoringClient:
         except HTTPError as error:
             if reply.is_success:
                 return _Failure(error)
-        if reply.is_success and len(body) > limit:
+            reply.is_cut = True
+        if len(body) > limit:
+            del body[limit:]
+            reply.is_cut = True
             reply.fault = f"the reply is larger than {limit} bytes"
-        del body[limit:]
         reply.body = bytes(body)
         return reply
 
@@ -220,7 +221,7 @@ class ScoringClient:
         return TransportError(self._text(reason, attempts), attempts=attempts, timed_out=timed_out)
 
     def _service_error(self, reply: _Reply, client_request_id: str, attempts: int) -> ServiceError:
-        message = self._hide_key(_service_message(reply.body))
+        message = self._hide_key(_service_message(reply.body), reply.is_cut)
         request_id = reply.header("x-request-id") or reply.header("x-ms-request-id")
         request_id = request_id and self._hide_key(request_id)
         model_status = reply.header("ms-azureml-model-error-statuscode") or ""
@@ -239,9 +240,9 @@ class ScoringClient:
             run_function_failed=(reply.header("x-ms-run-function-failed") or "").lower() == "true",
         )
 
-    def _reply_error(self, reason: str, body: bytes, attempts: int) -> ReplyError:
+    def _reply_error(self, reason: str, body: bytes, attempts: int, is_cut: bool) -> ReplyError:
         reason = self._excerpt(reason)
-        excerpt = self._excerpt(body[:_ERROR_BODY_BYTES].decode(errors="replace"))
+        excerpt = self._excerpt(body[:_ERROR_BODY_BYTES].decode(errors="replace"), is_cut)
         text = self._text(f"{reason}: {excerpt}" if excerpt else reason, attempts)
         return ReplyError(text, attempts=attempts, reason=reason, excerpt=excerpt)
 
@@ -251,19 +252,23 @@ class ScoringClient:
             details += f", request id {self._excerpt(request_id)}"
         return f"POST {self._shown_uri}: {what} ({details})"
 
-    def _excerpt(self, text: str) -> str:
+    def _excerpt(self, text: str, is_cut: bool = False) -> str:
         """Return the beginning of a text from outside, fit for a log: one line, without the key."""
-        text = self._hide_key(text)
+        text = self._hide_key(text, is_cut)
         if len(text) > _EXCERPT_CHARACTERS:
             text = text[: _EXCERPT_CHARACTERS - 1] + "…"
         return "".join(character if character.isprintable() else " " for character in text).strip()
 
-    def _hide_key(self, text: str) -> str:
-        """Replace the key by ***, also where JSON escapes some of its characters."""
+    def _hide_key(self, text: str, is_cut: bool = False) -> str:
+        """Replace the key by ***, also where JSON escapes some of it, and its beginning at the end of a cut text."""
         if self._key is None:
             return text
         escaped = "".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in self._key)
-        return re.sub(escaped, "***", text)
+        text = re.sub(escaped, "***", text)
+        if is_cut:
+            lengths = range(len(self._key), 0, -1)
+            text = next((text[:-n] + "***" for n in lengths if text.endswith(self._key[:n])), text)
+        return text
 
     def _fit_to_print(self, error: HTTPError) -> HTTPError | None:
         """Return the error, or None when its traceback quotes a service that sent the key back."""
@@ -276,12 +281,13 @@ class ScoringClient:
 
 @dataclass
 class _Reply:
-    """An answer of the service; `fault` says why a success is none."""
+    """An answer of the service."""
 
     status: int
     headers: urllib3.HTTPHeaderDict
     body: bytes = b""
-    fault: str = ""
+    is_cut: bool = False
+    fault: str = ""  # why a success is none, known before its body is looked at
 
     @property
     def is_success(self) -> bool:
@@ -481,7 +487,7 @@ def _read_predictions(body: bytes, row_count: int) -> list[float]:
     if isinstance(value, dict):
         error = value.get("error")
         error = error.get("message") if isinstance(error, dict) else error
-        detail = f": {error}" if isinstance(error, str) else ""
+        detail = f": {error}" if isinstance(error, str) and error.strip() else ""
         raise _WrongReply(f"the reply is a JSON object, not an array{detail}")
     if isinstance(value, str):
         raise _WrongReply(
@@ -542,7 +548,7 @@ def _json_message(value: object) -> str:
         candidates = [value.get("message"), error_message, error, value.get("detail")]
     else:
         candidates = [value]
-    return next((candidate for candidate in candidates if isinstance(candidate, str) and candidate), "")
+    return next((text for text in candidates if isinstance(text, str) and text.strip()), "")
 
 
 def _page_title(page: str) -> str:
@@ -700,10 +706,12 @@ def _open_pool(
         manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     pool = manager.connection_from_host(uri.hostname, uri.port, uri.scheme)
-    if proxy is not None and uri.scheme == "http":
-        return pool, scoring_uri
     target = scoring_uri[len(f"{uri.scheme}://{uri.netloc}") :]
-    return pool, target if target.startswith("/") else "/" + target
+    if not target.startswith("/"):
+        target = "/" + target
+    if proxy is not None and uri.scheme == "http":
+        target = f"http://{uri.netloc}{target}"
+    return pool, target
 
 
 def _environment_proxy(uri: urllib.parse.SplitResult) -> urllib3.util.Url | None:

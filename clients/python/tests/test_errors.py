@@ -1,12 +1,15 @@
 """Answers that are no success (B22, B46, B50, B54, B60-B63)."""
 
+import gzip
 import json
 import pickle
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import scoring_client
 from raw_server import Play, RawServer, close, message, raw, reply, reset, silence
 from scoring_client import ReplyError, ScoringClient, ScoringError, ServiceError, TransportError
 
@@ -60,7 +63,7 @@ def test_redirects_are_not_followed(serve: Serve, status: int) -> None:
         ({"message": "no", "error": {"message": "b"}, "detail": "c"}, "no"),
         ({"detail": "c", "error": {"message": "no"}}, "no"),
         ({"detail": "c", "error": "no"}, "no"),
-        ({"message": "", "error": "no"}, "no"),
+        ({"message": " ", "error": "no"}, "no"),
         ({"message": {"a": [1]}, "detail": "no"}, "no"),
         ({"message": None, "error": {}, "detail": [1]}, ""),
         ("no", "no"),
@@ -189,7 +192,6 @@ CHUNKED = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"
         close(CHUNKED + b"8\r\npartly"),
         close(CHUNKED + b"6\r\npartly\r\nzz\r\n"),
         close(b"HTTP/1.1 503 Busy\r\n\r\npartly"),
-        raw(message(b"partly", 503, ("Content-Encoding", "gzip"))),
     ],
 )
 def test_status_survives_a_broken_body(serve: Serve, play: Play) -> None:
@@ -199,8 +201,21 @@ def test_status_survives_a_broken_body(serve: Serve, play: Play) -> None:
     assert error.message == error.body.decode()
 
 
-def test_status_survives_a_body_that_does_not_end(serve: Serve) -> None:
-    error = refused(serve(silence(START + b"partly")), timeout=1)
+def test_error_body_is_kept_as_it_came(serve: Serve) -> None:
+    body = gzip.compress(b"no")
+    error = refused(serve(raw(message(body, 503, ("Content-Encoding", "gzip")))))
+    assert (error.status, error.body) == (503, body)
+
+
+def test_status_survives_a_body_that_does_not_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = scoring_client._Response.begin
+
+    def begin_and_hurry(self: scoring_client._Response) -> None:
+        begin(self)
+        scoring_client._attempt.deadline = time.monotonic() + 0.15
+
+    monkeypatch.setattr(scoring_client._Response, "begin", begin_and_hurry)
+    error = refused(serve(silence(START + b"partly")))
     assert (error.status, error.body) == (503, b"partly")
 
 

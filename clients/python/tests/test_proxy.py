@@ -14,6 +14,23 @@ from scoring_client import ScoringClient, TransportError
 Serve = Callable[..., RawServer]
 
 
+@pytest.mark.parametrize(
+    ("uri", "line"),
+    [
+        ("HTTP://Service.test/Score", "POST http://Service.test/Score HTTP/1.1"),
+        ("http://Service.test", "POST http://Service.test/ HTTP/1.1"),
+        ("http://Service.test?x=1", "POST http://Service.test/?x=1 HTTP/1.1"),
+    ],
+)
+def test_what_a_proxy_is_asked_for(serve: Serve, monkeypatch: pytest.MonkeyPatch, uri: str, line: str) -> None:
+    proxy = serve(reply([0.5]))
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+    with ScoringClient(uri) as client:
+        assert client.score([[1.5]]) == [0.5]
+    assert proxy.requests[0].line == line
+    assert proxy.requests[0].header("Host") == "Service.test"
+
+
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
 def test_plain_http_is_forwarded(serve: Serve, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     proxy = serve(reply([0.5]), reply([0.25]))

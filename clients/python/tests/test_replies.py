@@ -47,6 +47,7 @@ def score(server: RawServer, rows: int = 2, **options: Any) -> list[float]:
         (b'{"error": "no model"}', "the reply is a JSON object, not an array: no model"),
         (b'{"error": {"code": 1, "message": "no"}}', "the reply is a JSON object, not an array: no"),
         (b'{"error": {"message": 1}}', "the reply is a JSON object, not an array"),
+        (b'{"error": " "}', "the reply is a JSON object, not an array"),
         (b'{"error": 1}', "the reply is a JSON object, not an array"),
         (b'{"error": null}', "the reply is a JSON object, not an array"),
         (
@@ -173,6 +174,7 @@ PADDED = b"[1.5, 2.5]" + b" " * 90
     [
         message(PADDED),
         CHUNKED + b"64\r\n" + PADDED + b"\r\n0\r\n\r\n",
+        CHUNKED + b"63\r\n" + PADDED[:99] + b"\r\n1\r\n \r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PADDED,
     ],
 )
@@ -185,7 +187,17 @@ def test_max_reply_bytes(serve: Serve, data: bytes) -> None:
     assert caught.value.excerpt == "[1.5, 2.5]"
 
 
-def test_endless_reply_ends_at_the_limit_and_closes_its_connection(serve: Serve) -> None:
+def test_endless_reply_ends_at_the_limit_and_closes_its_connection(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive, kept = ScoringClient._receive, []
+
+    def keep(self: ScoringClient, response: Any) -> Any:
+        kept.append(response)  # so that it is not the garbage collector that closes it
+        return receive(self, response)
+
+    monkeypatch.setattr(ScoringClient, "_receive", keep)
+
     def endless(stream: Any) -> bool:
         stream.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:

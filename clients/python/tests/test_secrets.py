@@ -62,6 +62,32 @@ def test_key_across_the_end_of_the_excerpt(serve: Serve) -> None:
     assert KEY[:4] not in str(error)
 
 
+@pytest.mark.parametrize("part", [KEY[:1], KEY[:9], KEY[:-1]])
+def test_key_across_the_end_of_a_cut_body(serve: Serve, part: str) -> None:
+    cut = f"HTTP/1.1 403 X\r\nContent-Length: 1000\r\n\r\nno such key: {part}"
+    error = echoed(serve, close(cut.encode()))
+    assert isinstance(error, ServiceError)
+    assert error.message == "no such key: ***"
+    assert str(error).endswith(": 403: no such key: *** (1 attempt)")
+
+
+def test_key_across_the_end_of_the_largest_error_body(serve: Serve) -> None:
+    error = echoed(serve, reply(b"x" * 65530 + KEY.encode() + b"y", 403))
+    assert isinstance(error, ServiceError)
+    assert error.message == "x" * 65530 + "***"
+
+
+def test_key_across_the_end_of_the_largest_reply(serve: Serve) -> None:
+    server = serve(reply(b"12345" + KEY.encode()))
+    with ScoringClient(server.uri, key=KEY, max_reply_bytes=9) as client, pytest.raises(ReplyError) as caught:
+        client.score([[1.5]])
+    assert caught.value.excerpt == "12345***"
+
+
+def test_the_beginning_of_a_key_in_a_whole_body_is_shown(serve: Serve) -> None:
+    assert ": 403: no Z (1 attempt)" in str(echoed(serve, reply(b"no Z", 403)))
+
+
 def test_ids_and_reason_that_echo_the_key(serve: Serve) -> None:
     headers = [("x-request-id", BEARER), ("ms-azureml-model-error-reason", BEARER)]
     error = echoed(serve, reply({"message": "no"}, 424, *headers))

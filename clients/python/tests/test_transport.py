@@ -1,8 +1,10 @@
 """No answer, or not all of it: the network and the clock (B30-B34, B40, B64)."""
 
+import math
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import scoring_client
+import trustme
 from raw_server import PATIENCE, Play, RawServer, close, drip, raw, refused_port, reply, reset, silence
 from scoring_client import ScoringClient, ServiceError, TransportError
 
@@ -128,10 +132,23 @@ def test_timeout_bounds_the_whole_call(serve: Serve, play: Play) -> None:
 
 
 def test_timeout_bounds_sending() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # which reads nothing
+    """The server reads a little again and again: no single wait of the client is long."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def read_slowly() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                while not done.wait(0.02) and peer.recv(4096):
+                    pass
+
+        done = threading.Event()
+        thread = threading.Thread(target=read_slowly)
+        thread.start()
         client = ScoringClient(f"http://127.0.0.1:{listener.getsockname()[1]}/score")
         with client, pytest.raises(TransportError) as caught:
             client.score([[0.12345678901234567] * 1_000_000], timeout=SOON)
+        done.set()
+        thread.join(PATIENCE)
     assert caught.value.timed_out
 
 
@@ -224,25 +241,52 @@ def test_connect_timeout_does_not_bound_the_reply(serve: Serve) -> None:
     timer.join()
 
 
-def test_an_early_refusal_of_a_large_body_arrives(serve: Serve) -> None:
+@pytest.mark.parametrize(("over", "ending"), [("http", "orderly"), ("http", "abrupt"), ("https", "orderly")])
+def test_an_early_refusal_of_a_large_body_arrives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, over: str, ending: str
+) -> None:
     """The service answers 413 to the headers and closes while megabytes are still to come."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
 
-        def refuse() -> None:
-            peer, _ = listener.accept()
-            with peer:
-                peer.recv(1024)
-                peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+    def refuse() -> None:
+        accepted, _ = listener.accept()
+        with tls.wrap_socket(accepted, server_side=True) if over == "https" else accepted as peer:
+            peer.settimeout(PATIENCE)
+            peer.recv(1024)
+            peer.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+            if ending == "orderly":
                 peer.shutdown(socket.SHUT_WR)
                 while peer.recv(65536):
                     pass
 
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=refuse)
         thread.start()
-        client = ScoringClient(f"http://127.0.0.1:{listener.getsockname()[1]}/score")
+        client = ScoringClient(f"{over}://127.0.0.1:{listener.getsockname()[1]}/score")
         with client, pytest.raises(ServiceError, match="413: no"):
-            client.score([[0.1] * 500_000])
+            client.score([[0.12345678901234567] * 500_000])
         thread.join(PATIENCE)
+
+
+def test_a_tls_connection_that_ended_while_sending_is_still_read() -> None:
+    """Where http gives BrokenPipeError, after which urllib3 reads the reply, some Pythons give SSLEOFError over TLS."""
+
+    class Ended:
+        def settimeout(self, _seconds: float) -> None:
+            pass
+
+        def send(self, _data: bytes) -> int:
+            raise ssl.SSLEOFError(8, "EOF occurred in violation of protocol")
+
+    connection = scoring_client._TLSConnection("127.0.0.1")
+    connection.sock = Ended()
+    scoring_client._attempt.deadline = math.inf
+    with pytest.raises(BrokenPipeError):
+        connection.send(b"x")
 
 
 CALL = """
