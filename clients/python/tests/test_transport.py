@@ -290,7 +290,8 @@ def test_a_tls_connection_that_ended_while_sending_is_still_read() -> None:
 
 
 CALL = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 sys.path.insert(0, sys.argv[1])
 from scoring_client import ScoringClient
 with ScoringClient(sys.argv[2]) as client:
