@@ -89,8 +89,16 @@ def is_healthy(address: Address) -> bool:
     return received.endswith(b"Healthy")
 
 
-def time_mock_start() -> float:
-    """Return the seconds from spawning `scoring-mock serve` to its first `Healthy`.
+@dataclass(frozen=True)
+class Start:
+    """From spawning a server to its first `Healthy`: seconds, and CPU seconds (None where they cannot be had)."""
+
+    seconds: float
+    cpu: float | None
+
+
+def time_mock_start() -> Start:
+    """Start `scoring-mock serve` once.
 
     Compiled modules may be kept, as on a user's machine; the genuine server's were compiled when it was installed.
     """
@@ -108,15 +116,21 @@ def time_mock_start() -> float:
                 if time.monotonic() - started > 60:
                     raise MockError("scoring-mock serve is not healthy after 60 s")
                 time.sleep(0.002)
-            return time.monotonic() - started
+            return Start(time.monotonic() - started, cpu_seconds(process.pid))
         finally:
             process.terminate()
 
 
-def time_genuine_start(python: Path) -> float:
-    """Return the seconds from spawning the genuine server to its first `Healthy`."""
+def time_genuine_start(python: Path) -> Start:
+    """Start the genuine server once."""
     with genuine.Genuine(python, "bench-start", read_services()["plain"]) as server:
-        return server.ready()
+        return Start(server.ready(), cpu_seconds(server.pid))
+
+
+def median_start(starts: list[Start]) -> Start:
+    """Return the medians of both times."""
+    cpu = [start.cpu for start in starts if start.cpu is not None]
+    return Start(statistics.median(s.seconds for s in starts), statistics.median(cpu) if cpu else None)
 
 
 def resident_mb(pid: int) -> tuple[float, float]:
@@ -295,18 +309,23 @@ def run(generator: Generator, options: argparse.Namespace) -> int:
                 line += f"; CPU a request {mine.cpu:.0f} us against {theirs.cpu:.0f}, ratio {theirs.cpu / mine.cpu:.1f}"
         print(line, flush=True)
 
-    starts = {"mock": [], "genuine": []}  # type: dict[str, list[float]]
+    starts: dict[str, list[Start]] = {"mock": [], "genuine": []}
     time_mock_start()  # warm
-    for _ in range(5):
+    for _ in range(7):
         starts["mock"].append(time_mock_start())
         if python:
             starts["genuine"].append(time_genuine_start(python))
-    medians = results["start_seconds"] = {name: statistics.median(times) for name, times in starts.items() if times}
-    line = f"start to first Healthy: mock {medians['mock']:.3f} s"
+    begun = {name: median_start(times) for name, times in starts.items() if times}
+    results["start"] = {name: vars(start) for name, start in begun.items()}
+    line = f"start to first Healthy: mock {begun['mock'].seconds:.3f} s"
     if python:
-        share = medians["mock"] / medians["genuine"]
-        line += f", genuine {medians['genuine']:.3f} s, ratio {share:.2f}"
+        mock_start, genuine_start = begun["mock"], begun["genuine"]
+        share = mock_start.seconds / genuine_start.seconds
+        line += f", genuine {genuine_start.seconds:.3f} s, ratio {share:.2f}"
         line += f" (goal: at most {START_GOAL:g}; {verdict(share <= START_GOAL)})"
+        if mock_start.cpu and genuine_start.cpu:
+            line += f"; CPU {mock_start.cpu:.2f} s against {genuine_start.cpu:.2f}"
+            line += f", ratio {mock_start.cpu / genuine_start.cpu:.2f}"
     print(line, flush=True)
 
     memory = results["memory_mb"] = measure_memory(generator, 1_000_000 if options.full else 100_000)
