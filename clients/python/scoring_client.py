@@ -473,7 +473,7 @@ def _number(cell: SupportsFloat, row: int, column: int) -> float:
     except OverflowError:
         raise ValueError(f"row {row}, column {column} is too large for a double") from None
     if not is_finite:
-        name = "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+        name = "NaN" if math.isnan(number) else "Infinity"
         raise ValueError(f"row {row}, column {column} is {name}: JSON has no such number")
     return number
 
