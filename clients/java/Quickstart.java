@@ -49,15 +49,14 @@ class Quickstart {
       request.header("Authorization", "Bearer " + KEY);
     }
 
-    // This client follows no redirect, so the key stays with its host. The time is for the whole
-    // call.
+    // It follows no redirect, so the key stays with its host. The time is for the whole call.
     HttpClient client = HttpClient.newHttpClient();
     try {
       HttpResponse<String> response =
           client
               .sendAsync(request.build(), BodyHandlers.ofString())
               .get(millis, TimeUnit.MILLISECONDS);
-      String reply = response.body().strip();
+      String reply = String.valueOf(response.body()).strip();
       if (response.statusCode() / 100 != 2) {
         stop(1, response.statusCode() + ": " + reply);
       }
