@@ -85,7 +85,7 @@ class Container:
 
     def answer(self, call: Call) -> Response:
         """Answer a request."""
-        if not _is_host(call.headers.get("host", "")):
+        if not is_host(call.headers.get("host", "")):
             return self._failure(call, "not-understood", "", [], router=True)
         methods = _ROUTES.get(call.path)
         generation = self._generation
@@ -274,8 +274,8 @@ class Container:
         return _without_body(reply) if call.method == "HEAD" else reply
 
 
-def _is_host(host: str) -> bool:
-    """Return whether the router takes a Host: it refuses labels that no domain name has."""
+def is_host(host: str) -> bool:
+    """Return whether the router takes a Host: it refuses labels that no domain name has, empty or too long ones."""
     if len(host) < 64 and ".." not in host and not host.startswith("."):
         return True
     name = host.partition(":")[0].removesuffix(".")

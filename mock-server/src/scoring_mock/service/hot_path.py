@@ -11,7 +11,7 @@ from collections.abc import Callable
 from time import perf_counter
 
 from scoring_mock.http_types import Headers, Request, Response
-from scoring_mock.profiles.container import floats_to_json
+from scoring_mock.profiles.container import floats_to_json, is_host
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import loads
 from scoring_mock.profiles.request_ids import new_uuid
@@ -60,6 +60,7 @@ class HotPath:
         """
         self._target = target
         self._accepts = accepts
+        self._host = ""  # the newest that the router takes
 
         def learn(*more: tuple[str, str]) -> _Template:
             fields = [("content-type", "application/json"), *more]
@@ -90,6 +91,11 @@ class HotPath:
             or not self._accepts(headers.get("authorization"))
         ):
             return None
+        host = headers.get("host", "")
+        if host != self._host:
+            if not is_host(host):
+                return None
+            self._host = host
         client_id = headers.get("x-ms-client-request-id")
         if client_id is None:
             template = self._plain
