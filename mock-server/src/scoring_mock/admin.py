@@ -43,6 +43,7 @@ class AdminPlane:
         refusal = self._refusal(request)
         if refusal is not None:
             refusal.close = True
+            refusal.headers.append(("Connection", "close"))
         return refusal
 
     def handle(self, request: Request) -> Response:

@@ -74,6 +74,7 @@ class ControlPlane:
             return None
         response = self.handle(request)
         response.close = True
+        response.headers.append(("Connection", "close"))
         return response
 
     def handle(self, request: Request) -> Response:
