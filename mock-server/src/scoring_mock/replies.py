@@ -66,7 +66,7 @@ def parse_reply(value: Any, where: str = "reply") -> Reply:
     body, media_type = _body(spec.get("body"), f"{where}.body")
     coding = spec.get("encode")
     if coding is not None:
-        if coding not in _ENCODERS:
+        if coding not in tuple(_ENCODERS):
             raise SpecError(f"{where}.encode must be one of {', '.join(_ENCODERS)}")
         body = _ENCODERS[coding](body)
     names = {name.lower() for name, _ in headers}
@@ -209,7 +209,7 @@ _DEFAULT_SIZES: Final = {"huge-header": 100_000, "many-headers": 1000}
 
 
 def _fault(value: Any, where: str) -> Fault:
-    if not isinstance(value, dict) or value.get("kind") not in _FAULTS:
+    if not isinstance(value, dict) or value.get("kind") not in tuple(_FAULTS):
         raise SpecError(f"{where}.kind must be one of {', '.join(_FAULTS)}")
     kind = value["kind"]
     spec = _object(value, where, _FAULTS[kind] | {"kind"})

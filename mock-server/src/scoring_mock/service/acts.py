@@ -32,7 +32,7 @@ _MOST_SECONDS = 10 * 365 * 24 * 3600
 
 def perform(service: Service, act: Any) -> dict[str, Any]:
     """Do one act. Raises SpecError when it is not one, or makes no sense for this service."""
-    if not isinstance(act, dict) or act.get("act") not in ACTS:
+    if not isinstance(act, dict) or act.get("act") not in tuple(ACTS):
         raise SpecError(f"act.act must be one of {', '.join(ACTS)}")
     members, do = ACTS[act["act"]]
     unknown = sorted(set(act) - members - {"act"})
@@ -105,7 +105,7 @@ def _set_deployments(service: Service, act: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_replies(service: Service, act: dict[str, Any]) -> dict[str, Any]:
-    if act.get("to", "score") not in _PATHS:
+    if act.get("to", "score") not in tuple(_PATHS):
         raise SpecError(f"act.to must be one of {', '.join(_PATHS)}")
     answers = parse_answers(act.get("replies"), "act.replies", service.profile)
     return {"waiting": service.add_replies(answers, _PATHS[act.get("to", "score")])}

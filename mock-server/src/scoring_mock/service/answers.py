@@ -56,7 +56,7 @@ def parse_answers(value: Any, where: str, profile: Profile) -> list[Answer]:
 def parse_condition(value: Any, where: str, profile: Profile) -> Condition:
     """Read the name of a condition that the profile's front end knows. Raises SpecError."""
     known = profile.front.forms if profile.front else {}
-    if value not in known:
+    if value not in tuple(known):
         names = ", ".join(sorted(known)) or "none, because it has no front end"
         raise SpecError(f"{where} must be one of those that the profile {profile.name} knows: {names}")
     condition: Condition = value
