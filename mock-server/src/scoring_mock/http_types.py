@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Source = Literal["auth", "front-end", "script", "reply", "fault"]
 Headers = list[tuple[str, str]]
 ConnectionFault = Literal["close", "reset", "silence"]
+# `short`: the client ended its output before the Content-Length that it had announced; `malformed`: chunks that are
+# none, or that break off.
+BodyProblem = Literal["short", "malformed"]
 
 
 class SpecError(ValueError):
@@ -111,6 +114,19 @@ class Service(Protocol):
         Called only when the head arrived without its whole body (or with `Expect: 100-continue`); `body` is
         empty then. For replies that real front ends give early, such as 413, and for scripted replies with
         `"before_body": true`.
+        """
+        ...
+
+
+@runtime_checkable
+class AnswersBrokenBodies(Protocol):
+    """A service that may answer a request whose body cannot be had; the wire asks those that have the method."""
+
+    def handle_broken(self, request: Request, problem: BodyProblem) -> Response | None:
+        """Answer all the same, or None: then a malformed body gets the wire's error page, a short one no answer.
+
+        `request.body` holds what came. The genuine server answers most of these: it looks at a body only when a
+        script wants it, hands a short one over as if it were whole, and takes malformed chunks for a defect of its own.
         """
         ...
 

@@ -121,10 +121,8 @@ def test_what_cannot_be_read_gets_the_genuine_servers_page(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n",
         b"GET / HTTP/1.1\r\nA: b\nC: d\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1" * 10_000,
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffffffff\r\n",
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 999999999999999999\r\n\r\n",
-        b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
     ],
 )
 def test_it_is_refused_before_it_is_complete(mock: Any, request_: bytes) -> None:
@@ -148,7 +146,8 @@ def test_endless_head(mock: Any) -> None:
 )
 def test_body_beyond_the_limit(hasty_mock: Any, framing: bytes) -> None:
     service = hasty_mock.deploy()
-    data, end = send(service, b"POST " + service.path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + framing)
+    head = b"POST " + service.path.encode() + b" HTTP/1.1\r\nHost: x\r\n"
+    data, end = send(service, head + framing + b"x" * 1_500_000)
     assert data.startswith(b"HTTP/1.1 413 ")
     assert end == "fin"
     assert service.requests()[0]["answered"]["status"] == 413

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Literal, Protocol
 
-from scoring_mock.http_types import ConnectionFault, Request, Response, Service
+from scoring_mock.http_types import AnswersBrokenBodies, BodyProblem, ConnectionFault, Request, Response, Service
 from scoring_mock.wire import faults
 from scoring_mock.wire.journal import ConnectionRecord, Entry, Journal
 from scoring_mock.wire.parser import ChunkedBody, Head, ParseError, parse_head, too_large_body
@@ -68,32 +68,40 @@ class Connection:
     """A plain-text connection. `TlsConnection` adds the encryption."""
 
     __slots__ = (
-        *("_ahead", "_answered_early", "_body", "_chunked", "_close_after_flush", "_drained", "_entry", "_eof", "_fd"),
-        *(
-            "_head_started",
-            "_journal",
-            "_keep_alive",
-            "_limits",
-            "_listener",
-            "_loop",
-            "_missing",
-            "_on_close",
-            "_on_next",
-        ),
-        *(
-            "_out",
-            "_owner",
-            "_peer",
-            "_phase",
-            "_poller",
-            "_reading",
-            "_request",
-            "_service",
-            "_site",
-            "_sock",
-            "_task",
-        ),
-        *("_turn", "_writing", "deadline", "record"),
+        "_ahead",
+        "_answered_early",
+        "_body",
+        "_chunked",
+        "_close_after_flush",
+        "_drained",
+        "_entry",
+        "_eof",
+        "_fd",
+        "_head_started",
+        "_journal",
+        "_keep_alive",
+        "_limits",
+        "_listener",
+        "_loop",
+        "_missing",
+        "_on_close",
+        "_on_next",
+        "_out",
+        "_owner",
+        "_peer",
+        "_phase",
+        "_poller",
+        "_reading",
+        "_received_body",
+        "_request",
+        "_service",
+        "_site",
+        "_sock",
+        "_task",
+        "_turn",
+        "_writing",
+        "deadline",
+        "record",
     )
 
     def __init__(
@@ -136,6 +144,7 @@ class Connection:
         self._keep_alive = True
         self._body: list[bytes] | None = None  # pieces of a body of known length that is not complete
         self._missing = 0
+        self._received_body = 0
         self._chunked: ChunkedBody | None = None
         self._answered_early = False
         self._on_next: Literal["close", "reset"] | None = None  # what a fault does to the next request
@@ -235,6 +244,8 @@ class Connection:
         self._eof = True
         self._pause_reading()
         self.record.peer_closed = monotonic()
+        if self._phase == _BODY and self._answer_broken("malformed" if self._chunked is not None else "short"):
+            return
         if self._phase != _REPLY:
             self.close()
         elif self._task is not None and self._entry is not None and self._entry.source == "fault":
@@ -303,6 +314,8 @@ class Connection:
         end = head.end
         if head.framing == "none":
             self._ahead = ahead[end:]
+            if head.expect_continue:  # the genuine server says so, though there is nothing to go on with
+                self.write(_CONTINUE)
             self._complete(b"", now)
         elif head.framing == "chunked":
             self._ahead = ahead[end:]
@@ -322,9 +335,8 @@ class Connection:
                 self._ahead = ahead[end:]
                 self._body = []
                 self._missing = head.content_length
+                self._received_body = 0
                 self._head_started = self._head_started or now
-                if head.content_length > self._limits.max_body:
-                    raise too_large_body()
                 self._await_body(head, now)
 
     def _await_body(self, head: Head, now: float) -> None:
@@ -358,6 +370,9 @@ class Connection:
                 self._body.append(data)
                 self._missing -= len(data)
                 self._ahead = b""
+                self._received_body += len(data)
+                if self._received_body > self._limits.max_body:
+                    raise too_large_body()
                 return
             self._body.append(data[: self._missing])
             self._ahead = data[self._missing :]
@@ -370,17 +385,19 @@ class Connection:
         else:
             self._complete(body, now)
 
-    def _record_partial_body(self) -> None:
+    def _partial_body(self) -> bytes:
         if self._chunked is not None:
-            body = self._chunked.content
-        elif self._body is not None:
+            return self._chunked.content
+        if self._body is not None:
             # What came after an early reply was not taken apart any more.
-            body = (b"".join(self._body) + self._ahead)[: self._missing + sum(map(len, self._body))]
-        else:
+            return (b"".join(self._body) + self._ahead)[: self._missing + sum(map(len, self._body))]
+        return b""
+
+    def _record_partial_body(self) -> None:
+        if self._journal is None or self._entry is None:
             return
-        assert self._journal is not None
-        assert self._entry is not None
-        self._journal.set_body(self._entry, body, complete=False)
+        if self._chunked is not None or self._body is not None:
+            self._journal.set_body(self._entry, self._partial_body(), complete=False)
 
     # --- answering ---------------------------------------------------------------------------------------------
 
@@ -477,6 +494,24 @@ class Connection:
         if not self._reading:
             self._resume_reading()
 
+    def _answer_broken(self, problem: BodyProblem) -> bool:
+        """Let the service answer a request whose body cannot be had, if it wants to."""
+        request, service = self._request, self._service
+        if request is None or self._answered_early or not isinstance(service, AnswersBrokenBodies):
+            return False
+        request.body = self._partial_body()
+        response = service.handle_broken(request, problem)
+        if response is None:
+            return False
+        self._record_partial_body()
+        self._request = None
+        self._chunked = None
+        self._body = None
+        self._ahead = b"" if self._eof else b"?"  # nobody will read what comes
+        self._keep_alive = False
+        self._respond(response, monotonic())
+        return True
+
     def _refuse(self, error: ParseError, now: float) -> None:
         """Answer what cannot be read as a request, and close."""
         if self._answered_early:
@@ -488,7 +523,9 @@ class Connection:
                 first, _, rest = self._ahead.partition(b"\r\n\r\n")[0].partition(b"\r\n")
                 lines = rest.split(b"\r\n") if rest else []
                 self._entry = self._journal.begin(self.record, now, first, lines, "none")
-        elif self._entry is not None:
+        elif error.status not in (408, 413) and self._chunked is not None and self._answer_broken("malformed"):
+            return
+        else:
             self._record_partial_body()
         self._request = None
         self._chunked = None

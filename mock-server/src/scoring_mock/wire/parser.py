@@ -37,6 +37,8 @@ _FORBIDDEN_TRAILERS: Final = frozenset(
     ("host", "content-length", "transfer-encoding", "trailer", "authorization", "te")
 )
 
+_MAX_DIGITS: Final = 4300  # of a Content-Length: what Python makes an integer of
+
 # What a header line means for the parser itself; 0 is "nothing".
 _HOST, _CONTENT_TYPE, _CONTENT_LENGTH, _TRANSFER_ENCODING, _EXPECT, _CONNECTION = range(1, 7)
 _SPECIAL: Final = {
@@ -80,6 +82,9 @@ def too_large_body() -> ParseError:
     return ParseError(413, "Request Entity Too Large", "The request body is too large")
 
 
+_FIRST_READ: Final = 8192  # what gunicorn takes from the socket at once; its words depend on it
+
+
 @dataclass(slots=True, eq=False, repr=False)
 class Head:
     """A parsed head: the request line, the fields, and how the body is framed."""
@@ -111,14 +116,13 @@ def parse_head(data: bytes) -> Head | None:
     request_line = lines[0]
     del lines[0]
     method, target, version = _parse_request_line(request_line)
-    if len(lines) > MAX_FIELDS:
-        raise too_large_headers("limit request headers fields")
+    beyond = len(lines) > MAX_FIELDS
 
     headers: list[tuple[str, str]] = []
     framing_fields: list[tuple[int, str]] = []
     expect = host = content_type = False
     connection: str | None = None
-    for line in lines:
+    for line in lines[:MAX_FIELDS] if beyond else lines:
         field, special = _LINES.get(line) or _parse_field(line, headers)
         headers.append(field)
         if special == 0:
@@ -141,6 +145,9 @@ def parse_head(data: bytes) -> Head | None:
         elif connection is None:
             connection = value.lower()
 
+    if beyond:
+        raise too_large_headers("limit request headers fields")
+
     framing, length = _framing(framing_fields, version) if framing_fields else ("none", 0)
     if connection == "close":
         keep_alive = False
@@ -157,7 +164,7 @@ def _check_incomplete(data: bytes, start: int) -> None:
     if b"\n" in first:
         raise bad_request("Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''")
     if len(first) - (2 if line_end < 0 else 0) > MAX_REQUEST_LINE:
-        raise _too_long_line(len(first))
+        raise _too_long_line(min(len(first), _FIRST_READ))
     if line_end >= 0:
         _parse_request_line(first)
         rest = data[line_end + 2 :]
@@ -185,7 +192,7 @@ def _parse_request_line(line: bytes) -> tuple[str, str, tuple[int, int]]:
     if b"\n" in line:
         raise bad_request("Invalid Request Line 'Invalid HTTP request line: 'bare LF as line terminator''")
     if len(line) > MAX_REQUEST_LINE:
-        raise _too_long_line(len(line))
+        raise _too_long_line(len(line) if len(line) + 2 <= _FIRST_READ else _FIRST_READ)
     parts = line.decode("latin-1").split(" ", 2)
     if len(parts) != 3:
         raise _bad_line(line)
@@ -271,7 +278,7 @@ def _framing(fields: list[tuple[int, str]], version: tuple[int, int]) -> tuple[F
         return "chunked", 0
     assert content_length is not None
     # isdigit alone accepts other scripts' digits, int alone accepts signs, blanks and underscores.
-    if not (content_length.isascii() and content_length.isdigit() and len(content_length) <= 18):
+    if not (content_length.isascii() and content_length.isdigit() and len(content_length) <= _MAX_DIGITS):
         raise bad_request("Invalid HTTP Header: 'CONTENT-LENGTH'")
     return "content-length", int(content_length)
 
@@ -315,6 +322,9 @@ class ChunkedBody:
                 if not piece:
                     break
                 self._parts.append(piece)
+                self._size += len(piece)
+                if self._size > self._limit:
+                    raise too_large_body()
                 position += len(piece)
                 self._left -= len(piece)
             elif self._left == 0:
@@ -350,13 +360,7 @@ class ChunkedBody:
             raise bad_request(f"Invalid chunk size: {size!r}")
         if semicolon and not re.fullmatch(_CHUNK_EXTENSION, semicolon + extension):
             raise bad_request("Invalid chunk extension: invalid chunk extension")
-        if len(size.lstrip(b"0")) > 15:
-            raise too_large_body()
-        value = int(size, 16)
-        self._size += value
-        if self._size > self._limit:
-            raise too_large_body()
-        return value
+        return int(size, 16)
 
     def _trailers_end(self, buffer: bytes, position: int) -> int:
         """Return the index after the trailer section, -1 when it is not complete."""
@@ -371,10 +375,10 @@ class ChunkedBody:
                 raise bad_request("Invalid HTTP Header: 'bare LF as line terminator'")
             return -1
         lines = section.split(b"\r\n")
-        if len(lines) > MAX_FIELDS:
-            raise too_large_headers("limit request headers fields")
         trailers: list[tuple[str, str]] = []
         for line in lines:
+            if len(trailers) >= MAX_FIELDS:
+                raise too_large_headers("limit request headers fields")
             trailers.append(_parse_field(line, trailers)[0])
             name = trailers[-1][0]
             if name in _FORBIDDEN_TRAILERS:
