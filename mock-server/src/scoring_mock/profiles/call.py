@@ -17,7 +17,7 @@ class Call:
 
     `path` starts with one slash and is percent-decoded; it is empty for an absolute target without a path. `query` is
     neither decoded nor has it a question mark. Repeated headers are joined by commas, but for Content-Type, whose last
-    value counts (both as gunicorn does).
+    value counts (both as gunicorn does). `unreadable`: the chunks of the body are malformed or end too early.
     """
 
     request: Request
@@ -25,6 +25,7 @@ class Call:
     path: str
     query: str
     headers: dict[str, str]
+    unreadable: bool = False
 
 
 def joined_headers(fields: list[tuple[str, str]]) -> dict[str, str]:

@@ -10,8 +10,9 @@ from scoring_mock.profiles.query import query_pairs
 from scoring_mock.scripts.raw_request import RawRequest
 from scoring_mock.scripts.script import REQUIRED, Script
 
-Refusal = Literal["bad-input", "unsupported-media-type", "score-method-not-allowed", "internal"]
+Refusal = Literal["bad-input", "unsupported-media-type", "score-method-not-allowed", "internal", "script-failed"]
 
+_UNREADABLE = "the chunks of the body cannot be read"
 _FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -37,6 +38,8 @@ def modern_input(script: Script, call: Call) -> Any:
 
 
 def _raw(call: Call) -> RawRequest:
+    if call.unreadable and call.method == "POST":
+        raise InputRefusedError("script-failed", _UNREADABLE)  # run() asks for the body, and that raises
     return RawRequest(
         method=call.method,
         path=call.path,
@@ -51,6 +54,8 @@ def _modern_object(script: Script, call: Call) -> dict[str, Any]:
     content_type = call.headers.get("content-type", "")
     if content_type != "application/json" and not _is_json(content_type):
         raise InputRefusedError("unsupported-media-type")  # W03 W39
+    if call.unreadable:
+        raise InputRefusedError("internal", _UNREADABLE)
     body = call.request.body
     try:
         document = loads(body)
@@ -99,6 +104,8 @@ def _extract(script: Script, members: dict[str, Any]) -> dict[str, Any]:
 
 def _text(call: Call) -> str:
     """Return the body as text. A form is empty to an undecorated script: the web framework takes it away (W39)."""
+    if call.unreadable:
+        raise InputRefusedError("internal", _UNREADABLE)
     media_type, _, options = call.headers.get("content-type", "").partition(";")
     media_type = media_type.strip().lower()
     if media_type in _FORM_TYPES and (media_type != "multipart/form-data" or "boundary=" in options.lower()):

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scoring_mock.http_types import Request, Response
+from scoring_mock.http_types import BodyProblem, Request, Response
 from scoring_mock.profiles.call import Call, decoded_path, joined_headers, split_target
 from scoring_mock.profiles.catalogue import AuthMode
 from scoring_mock.profiles.container import Container
@@ -155,6 +155,18 @@ class Service:
         if answers and isinstance(answers[0], Reply) and answers[0].before_body:
             return self._scripted(call, edge)
         return None
+
+    def handle_broken(self, request: Request, problem: BodyProblem) -> Response | None:
+        """Go on with what came of a body, as the inference server does where a client reaches it directly.
+
+        A front end passes no such request on (simulated, not observed). A client that gave up uses up no scripted
+        answer.
+        """
+        if self._edge is not None or self._answers:
+            return None
+        call = self._call(request)
+        call.unreadable = problem == "malformed"
+        return self._container.answer(call)
 
     def _call(self, request: Request) -> Call:
         headers = joined_headers(request.headers)
