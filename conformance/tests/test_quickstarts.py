@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-
 from scoring_conformance.clients.environment import clean_environment
 from scoring_conformance.paths import repository
 
@@ -23,7 +22,7 @@ COMMANDS = {
 
 @pytest.fixture(params=COMMANDS)
 def run(request):
-    """Run one quickstart; where its program is missing the test is not run, and `make test REQUIRE=...` fails elsewhere."""
+    """Run one quickstart. Where its program is missing it is not run; if required, `make test` fails elsewhere."""
     folder, command = COMMANDS[request.param]
     if shutil.which(command[0]) is None:
         pytest.skip(f"not run: `{command[0]}` is not on PATH")
