@@ -134,6 +134,15 @@ def test_expect_100_continue_is_answered_before_the_body(mock: Any) -> None:
     assert end == "fin"
 
 
+@pytest.mark.parametrize("framing", ["", "Content-Length: 0\r\n"])
+def test_expect_100_continue_without_a_body(mock: Any, framing: str) -> None:
+    service = mock.scripted({"body": BODY, "close": True})
+    with service.connect() as raw:
+        raw.send(f"POST {service.path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n{framing}\r\n".encode())
+        data, _ = raw.rest()
+    assert data.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
 def test_delay_comes_before_the_first_byte(mock: Any) -> None:
     service = mock.scripted({"delay": 0.3, "body": BODY, "close": True})
     with service.connect() as raw:

@@ -312,7 +312,7 @@ class Connection:
         self._keep_alive = head.keep_alive
         ahead = self._ahead
         end = head.end
-        if head.framing == "none":
+        if head.framing == "none" or (head.content_length == 0 and head.framing != "chunked"):
             self._ahead = ahead[end:]
             if head.expect_continue:  # the genuine server says so, though there is nothing to go on with
                 self.write(_CONTINUE)
@@ -338,6 +338,8 @@ class Connection:
                 self._received_body = 0
                 self._head_started = self._head_started or now
                 self._await_body(head, now)
+                if not self._missing and self._phase == _BODY:  # asked for leave to send nothing
+                    self._take_body(now)
 
     def _await_body(self, head: Head, now: float) -> None:
         """The body has to be waited for: give the service its chance to answer before."""

@@ -45,6 +45,7 @@ def good_requests(draw: st.DrawFn) -> tuple[bytes, str, str, list[tuple[str, str
     """Return the bytes of a good request, its method, target and fields, and its body."""
     method, target, fields, body = draw(_METHODS), draw(_TARGETS), draw(_FIELDS), draw(_BODIES)
     blanks = st.sampled_from(["", " ", "\t", "  "])
+    expect = draw(st.sampled_from([[], [], ["Expect: 100-continue"]]))
     lines = [f"{name}:{draw(blanks)}{value}{draw(blanks)}" for name, value in fields]
     framing = draw(st.sampled_from(["none", "length", "chunked"]))
     if framing == "none":
@@ -62,7 +63,7 @@ def good_requests(draw: st.DrawFn) -> tuple[bytes, str, str, list[tuple[str, str
             wire += b"%x%b\r\n%b\r\n" % (size, extension, body[position : position + size])
             position += size
         wire += b"0\r\n" + draw(st.sampled_from([b"", b"X-Trailer: 1\r\n"])) + b"\r\n"
-    head = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+    head = "\r\n".join([f"{method} {target} HTTP/1.1", *lines, *expect, "", ""]).encode("latin-1")
     return head + wire, method, target, fields, body
 
 
@@ -208,7 +209,9 @@ def check_pipeline(requests: list[tuple[bytes, str, str, list[tuple[str, str]], 
         peer.give(piece)
     entries = journal.to_json()["requests"]
     assert [base64.b64decode(entry["body"]) for entry in entries] == [request[4] for request in requests]
-    assert peer.sent == b"".join(whole_bytes(_echo(request[4])) for request in requests)
+    replies = [whole_bytes(_echo(request[4])) for request in requests]
+    assert peer.sent.replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"") == b"".join(replies)
+    assert peer.sent.count(b" 100 ") == sum(b"\r\nExpect: 100-continue\r\n" in request[0] for request in requests)
     peer.give(b"")
     assert connection.is_closed
 
