@@ -72,8 +72,9 @@ public sealed class ScoringClientOptions
     public TimeProvider TimeProvider { get; init; } = TimeProvider.System;
 }
 
-/// <summary>Sends rows to one scoring URI. Immutable, safe to share between threads; owns a pool of connections: make one, keep it.</summary>
+/// <summary>Sends rows to one scoring URI. Immutable, safe to share between threads; owns a pool of connections.</summary>
 /// <remarks>
+/// Make one and keep it.
 /// TLS is 1.2 or later and always verified (W37). Redirects are not followed and no cookies are kept. The environment's proxy
 /// variables are honoured, but never for a loopback host.
 /// </remarks>
@@ -152,10 +153,11 @@ public sealed class ScoringClient : IDisposable
         ArgumentNullException.ThrowIfNull(rows);
         ObjectDisposedException.ThrowIf(_disposed, this);
         var payload = Payload.Encode(rows, nameof(rows), out var rowCount);
-        return ScoreAsync(payload, rowCount, cancellationToken);
+        return PredictAsync(payload, rowCount, cancellationToken);
     }
 
-    /// <summary>Closes the connections. Later calls throw <see cref="ObjectDisposedException"/>, as do those that wait for a reply.</summary>
+    /// <summary>Closes the connections.</summary>
+    /// <remarks>Later calls throw <see cref="ObjectDisposedException"/>, as do those that wait for a reply.</remarks>
     public void Dispose()
     {
         _disposed = true;
@@ -167,7 +169,7 @@ public sealed class ScoringClient : IDisposable
 
     // --- Sending ---
 
-    private async Task<double[]> ScoreAsync(ReadOnlyMemory<byte> payload, int rowCount, CancellationToken cancellationToken)
+    private async Task<double[]> PredictAsync(ReadOnlyMemory<byte> payload, int rowCount, CancellationToken cancellationToken)
     {
         var (reply, attempts) = await CallAsync(payload, cancellationToken).ConfigureAwait(false);
         var wrong = Json.ReadPredictions(reply.Body, rowCount, out var predictions);
@@ -477,7 +479,8 @@ public sealed class ScoringClient : IDisposable
             var step = rest[0] == '\\' ? EscapeLength(rest, character) : 1;
             if (step == 1 && rest[0] != character)
             {
-                return 0;
+                var isCutEscape = isCut && rest[0] == '\\' && rest.Length < @"\u0000".Length;
+                return isCutEscape ? text.Length : 0;
             }
 
             length += step;
@@ -489,15 +492,15 @@ public sealed class ScoringClient : IDisposable
     /// <summary>Returns the length of the character's JSON escape at the beginning of the text; 1 where there is none.</summary>
     private static int EscapeLength(ReadOnlySpan<char> text, char character)
     {
-        if (text.StartsWith(Invariant($"\\u{(int)character:x4}"), StringComparison.OrdinalIgnoreCase))
+        if (text.StartsWith(Invariant(@$"\u{(int)character:x4}"), StringComparison.OrdinalIgnoreCase))
         {
-            return 6;
+            return @"\u0000".Length;
         }
 
         return text.Length > 1 && text[1] == character ? 2 : 1;
     }
 
-    /// <summary>An exception may quote a service that sends the key back, and that of a proxy's refusal shows the proxy's password.</summary>
+    /// <summary>Returns whether an exception quotes no key that the service sent back, and shows no password of a proxy.</summary>
     private bool IsFitToPrint(Exception error)
     {
         var text = error.ToString();
@@ -649,7 +652,8 @@ file static class Arguments
     public static void CheckTime(TimeSpan time, [CallerArgumentExpression(nameof(time))] string? parameter = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero, parameter);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(time, TimeSpan.FromMilliseconds(int.MaxValue), parameter); // 24 days: handlers refuse more
+        var longest = TimeSpan.FromMilliseconds(int.MaxValue); // 24 days; handlers refuse more
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(time, longest, parameter);
     }
 
     public static void CheckSize(int bytes, [CallerArgumentExpression(nameof(bytes))] string? parameter = null)
@@ -857,7 +861,8 @@ file static class Json
     {
         try
         {
-            return value.ValueKind == JsonValueKind.String && value.GetString() is string text && !string.IsNullOrWhiteSpace(text) ? text : null;
+            var text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+            return string.IsNullOrWhiteSpace(text) ? null : text;
         }
         catch (InvalidOperationException) // the text has half of a surrogate pair
         {

@@ -115,8 +115,8 @@ internal sealed class ManualTimeProvider : TimeProvider
 }
 
 /// <summary>A body that fails when it is read.</summary>
-internal sealed class FailingStream(Exception error) : MemoryStream
+internal sealed class FailingStream(Func<Exception> fail) : MemoryStream
 {
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
-        ValueTask.FromException<int>(error);
+        ValueTask.FromException<int>(fail());
 }

@@ -13,6 +13,9 @@ namespace AzureML.Scoring.Tests;
 /// <summary>Builds the quickstart once: two builds of one file at the same time are in each other's way.</summary>
 public sealed class QuickstartBuild : IAsyncLifetime
 {
+    private static readonly string[] Unwanted =
+        ["SCORING_URI", "SCORING_KEY", "SCORING_TIMEOUT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
     /// <summary>The path of what was built: starts faster than `dotnet run`.</summary>
     public string Program { get; private set; } = "";
 
@@ -29,7 +32,8 @@ public sealed class QuickstartBuild : IAsyncLifetime
     public ValueTask DisposeAsync() => ValueTask.CompletedTask;
 
     /// <summary>Runs dotnet in the quickstart's folder, with no other SCORING or proxy variable than these.</summary>
-    internal static async Task<(int Status, string Output, string Error)> RunAsync(string[] arguments, Dictionary<string, string> environment)
+    internal static async Task<(int Status, string Output, string Error)> RunAsync(
+        string[] arguments, Dictionary<string, string> environment)
     {
         var start = new ProcessStartInfo("dotnet", arguments)
         {
@@ -38,7 +42,7 @@ public sealed class QuickstartBuild : IAsyncLifetime
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach (var name in new[] { "SCORING_URI", "SCORING_KEY", "SCORING_TIMEOUT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy" })
+        foreach (var name in Unwanted)
         {
             start.Environment.Remove(name);
         }

@@ -27,7 +27,10 @@ internal sealed record RawRequest(string Line, IReadOnlyList<string> Headers, by
 
     /// <summary>The values of a header, in order; the name in any case.</summary>
     public string[] Values(string name) =>
-        [.. Headers.Where(line => line.StartsWith(name + ":", StringComparison.OrdinalIgnoreCase)).Select(line => line[(name.Length + 1)..].Trim())];
+    [
+        .. Headers.Where(line => line.StartsWith($"{name}:", StringComparison.OrdinalIgnoreCase))
+            .Select(line => line[(name.Length + 1)..].Trim()),
+    ];
 }
 
 /// <summary>One request and the way to answer it, byte by byte.</summary>
@@ -170,6 +173,7 @@ internal sealed class RawServer : IAsyncDisposable
         {
             ServerCertificate = _certificate,
             EnabledSslProtocols = _protocols,
+            ApplicationProtocols = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11], // for a client that offers HTTP/2
         });
         return secured;
     }

@@ -106,7 +106,9 @@ public sealed class ReplyTests
     {
         var body = string.Concat(Enumerable.Repeat("[", 64).Concat(Enumerable.Repeat("]", 64)));
 
-        Assert.Equal("element 0 of the reply is a JSON array, not a number", (await RefusedAsync(Encoding.UTF8.GetBytes(body))).Reason);
+        var error = await RefusedAsync(Encoding.UTF8.GetBytes(body));
+
+        Assert.Equal("element 0 of the reply is a JSON array, not a number", error.Reason);
     }
 
     [Theory]
@@ -179,7 +181,8 @@ public sealed class ReplyTests
     [Fact]
     public async Task A_chunked_reply_is_read_whole()
     {
-        await using var server = new RawServer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1.\r\n2\r\n5]\r\n0\r\nTrailer: a\r\n\r\n");
+        const string chunks = "3\r\n[1.\r\n2\r\n5]\r\n0\r\nTrailer: a\r\n\r\n";
+        await using var server = new RawServer($"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
         using var client = new ScoringClient(server.Uri);
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));

@@ -72,6 +72,42 @@ public sealed class SecretTests
         Assert.Equal(new string('x', before) + "***", error.ServiceMessage);
     }
 
+    [Theory]
+    [InlineData(65_536 - 2)]
+    [InlineData(65_536 - 5)]
+    [InlineData(65_536 - 8)]
+    public async Task The_beginning_of_an_escaped_key_at_a_cut_is_not_shown(int before)
+    {
+        var echo = string.Concat(Key.Select(character => $"\\u{(int)character:x4}"));
+
+        var error = await FailAsync<ScoringServiceException>(HttpStatusCode.Forbidden, new string('x', before) + echo);
+
+        Assert.Equal(new string('x', before) + "***", error.ServiceMessage);
+    }
+
+    [Fact]
+    public async Task The_beginning_of_a_key_at_the_end_of_a_reply_that_is_too_large_is_not_shown()
+    {
+        using var handler = new StubHandler(Encoding.UTF8.GetBytes($"[1] {Key}"));
+        using var client = new ScoringClient(new Uri("http://127.0.0.1/score"), new() { Key = Key, Handler = handler, MaxReplyBytes = 8 });
+
+        var error = await Assert.ThrowsAsync<ScoringReplyException>(() => client.ScoreAsync([[1]], Cancel));
+
+        Assert.Equal("[1] ***", error.Excerpt);
+    }
+
+    [Fact]
+    public async Task A_key_that_looks_escaped_is_not_shown()
+    {
+        const string key = "a\\\\b\\u0041";
+        using var handler = new StubHandler(Encoding.UTF8.GetBytes($"no {key}"), HttpStatusCode.Forbidden);
+        using var client = new ScoringClient(new Uri("http://127.0.0.1/score"), new() { Key = key, Handler = handler });
+
+        var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
+
+        Assert.Equal("no ***", error.ServiceMessage);
+    }
+
     [Fact]
     public async Task A_text_that_is_whole_keeps_its_end()
     {
@@ -83,8 +119,9 @@ public sealed class SecretTests
     [Fact]
     public async Task Headers_that_echo_the_key_are_shown_without_it()
     {
-        await using var server = new RawServer(RawServer.Reply(
-            424, "", $"x-request-id: a{Key}", $"ms-azureml-model-error-reason: b{Key}", $"ms-azureml-model-error-statuscode: {Key}"));
+        string[] headers =
+            [$"x-request-id: a{Key}", $"ms-azureml-model-error-reason: b{Key}", $"ms-azureml-model-error-statuscode: {Key}"];
+        await using var server = new RawServer(RawServer.Reply(424, "", headers));
         using var client = new ScoringClient(server.Uri, new() { Key = Key });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
@@ -115,8 +152,9 @@ public sealed class SecretTests
     [Fact]
     public async Task The_password_of_a_proxy_is_not_shown()
     {
+        const string text = "proxy http://me:password@proxy/ said 407"; // like the platform's own
         var cause = new HttpRequestException(
-            HttpRequestError.ProxyTunnelError, "proxy http://me:password@proxy/ said 407", statusCode: HttpStatusCode.ProxyAuthenticationRequired);
+            HttpRequestError.ProxyTunnelError, text, inner: null, HttpStatusCode.ProxyAuthenticationRequired);
         using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(cause));
         using var client = new ScoringClient(new Uri("https://host/score"), new() { Handler = handler });
 

@@ -88,7 +88,7 @@ public sealed class TransportTests
     [Fact]
     public async Task A_reset_inside_the_reply()
     {
-        using var client = Stub(new FailingStream(new IOException("text", new SocketException((int)SocketError.ConnectionReset))));
+        using var client = Stub(new FailingStream(() => new IOException("text", new SocketException((int)SocketError.ConnectionReset))));
 
         AssertFailure(await FailAsync(client), "the connection was reset");
     }
@@ -209,9 +209,27 @@ public sealed class TransportTests
     }
 
     [Fact]
+    public async Task A_reply_that_breaks_off_because_time_is_up()
+    {
+        var clock = new ManualTimeProvider();
+        using var body = new FailingStream(() =>
+        {
+            clock.Advance(TimeSpan.FromSeconds(100));
+            return new IOException("text");
+        });
+        using var client = Stub(body, options: new() { TimeProvider = clock });
+
+        var error = await FailAsync(client);
+
+        Assert.Equal("POST http://host/score: no complete reply within 100 s (1 attempt)", error.Message);
+        Assert.True(error.TimedOut);
+    }
+
+    [Fact]
     public async Task A_handler_with_a_limit_of_its_own()
     {
-        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(new TaskCanceledException("text", new TimeoutException())));
+        var cause = new TaskCanceledException("text", new TimeoutException());
+        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(cause));
         using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
 
         var error = await FailAsync(client);
@@ -293,7 +311,8 @@ public sealed class TransportTests
 
     private static ScoringClient Stub(Stream body, HttpStatusCode status = HttpStatusCode.OK, ScoringClientOptions? options = null)
     {
-        var handler = new StubHandler((_, _) => Task.FromResult(new HttpResponseMessage(status) { Content = new StreamContent(body) }));
+        var reply = new HttpResponseMessage(status) { Content = new StreamContent(body) };
+        var handler = new StubHandler((_, _) => Task.FromResult(reply));
         return new ScoringClient(
             new Uri("http://host/score"),
             new()
