@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from scoring_mock.http_types import Request
 
-_AUTHORITY = re.compile(r"[^/?#]*")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 
 
 @dataclass(slots=True)
@@ -47,11 +47,9 @@ def split_target(target: str) -> tuple[str, str]:
     An absolute target may have an empty path.
     """
     if not target.startswith("/"):
-        _, separator, rest = target.partition("://")
-        if separator:
-            authority = _AUTHORITY.match(rest)
-            assert authority is not None
-            target = rest[authority.end() :]
+        origin = _ORIGIN.match(target)
+        if origin:
+            target = target[origin.end() :]
     target, _, _ = target.partition("#")
     path, _, query = target.partition("?")
     return path, query

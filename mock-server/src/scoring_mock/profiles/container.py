@@ -15,6 +15,7 @@ from scoring_mock.http_types import Response
 from scoring_mock.profiles.call import Call, asks_to_close
 from scoring_mock.profiles.cors import Cors
 from scoring_mock.profiles.generations import Failure, Generation
+from scoring_mock.profiles.host import is_host, known_host
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import InputRefusedError
 from scoring_mock.profiles.pages import gunicorn_page, redirect_page
@@ -216,7 +217,9 @@ class Container:
 
     def _redirect_to_root(self, call: Call) -> Response:
         """Answer `GET http://host`, a target without a path, as the router does."""
-        location = f"http://{call.headers.get('host', '127.0.0.1').lower()}/" + (f"?{call.query}" if call.query else "")
+        location = f"http://{known_host(call.headers.get('host', '127.0.0.1'))}/" + (
+            f"?{call.query}" if call.query else ""
+        )
         body = redirect_page(location)
         fields = [_HTML, ("Content-Length", str(len(body))), ("Location", location)]
         return self._bare_reply(call, 308, fields, body)
@@ -272,14 +275,6 @@ class Container:
         if call.request.version != (1, 1):
             reply.version = "HTTP/{}.{}".format(*call.request.version)
         return _without_body(reply) if call.method == "HEAD" else reply
-
-
-def is_host(host: str) -> bool:
-    """Return whether the router takes a Host: it refuses labels that no domain name has, empty or too long ones."""
-    if len(host) < 64 and ".." not in host and not host.startswith("."):
-        return True
-    name = host.partition(":")[0].removesuffix(".")
-    return all(0 < len(label) < 64 for label in name.split("."))
 
 
 def _wants_websocket(call: Call) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-_METHODS = ("GET", "POST")
+_METHODS = "GET, POST"
 _REGEX_HINTS = frozenset("*\\]?$^[]()")
 
 
@@ -44,12 +44,14 @@ class Cors:
         fields = [("Access-Control-Allow-Origin", allowed)]
         if headers.get("access-control-request-private-network") == "true":
             fields.append(("Access-Control-Allow-Private-Network", "false"))
-        if method == "OPTIONS" and headers.get("access-control-request-method", "").upper() in _METHODS:
+        wished = headers.get("access-control-request-method", "").upper()
+        # flask-cors holds the methods in one string and looks for the wish in it: a part of a name is found too.
+        if method == "OPTIONS" and wished and wished in _METHODS:
             wanted = headers.get("access-control-request-headers")
             if wanted:
                 names = sorted(name.strip() for name in wanted.split(","))
                 fields.append(("Access-Control-Allow-Headers", ", ".join(names)))
-            fields.append(("Access-Control-Allow-Methods", ", ".join(_METHODS)))
+            fields.append(("Access-Control-Allow-Methods", _METHODS))
         if allowed != "*" and self._varies:
             fields.append(("Vary", "Origin"))
         return fields

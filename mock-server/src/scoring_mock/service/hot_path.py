@@ -11,7 +11,8 @@ from collections.abc import Callable
 from time import perf_counter
 
 from scoring_mock.http_types import Headers, Request, Response
-from scoring_mock.profiles.container import floats_to_json, is_host
+from scoring_mock.profiles.container import floats_to_json
+from scoring_mock.profiles.host import is_host
 from scoring_mock.profiles.http_date import http_date
 from scoring_mock.profiles.inputs import loads
 from scoring_mock.profiles.request_ids import new_uuid
