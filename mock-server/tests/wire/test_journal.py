@@ -76,6 +76,7 @@ def test_a_client_that_gives_up_is_seen(mock: Any) -> None:
         mock.wait_for(lambda: bool(service.requests()))
         assert service.requests()[0]["peer_closed"] is None
     mock.wait_for(lambda: service.requests()[0]["peer_closed"] is not None)
+    assert service.requests()[0]["answered"] is None
 
 
 def test_what_no_service_got_is_in_the_journal_of_nobody(mock: Any) -> None:

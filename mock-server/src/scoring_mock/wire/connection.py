@@ -289,6 +289,9 @@ class Connection:
                     return
         except ParseError as error:
             self._refuse(error, now)
+        except Exception:
+            logger.exception("a defect of this server")
+            self.close()
 
     def _begin(self, head: Head, now: float) -> None:
         """Start on a request whose head is complete."""
@@ -338,8 +341,6 @@ class Connection:
                 self._received_body = 0
                 self._head_started = self._head_started or now
                 self._await_body(head, now)
-                if not self._missing and self._phase == _BODY:  # asked for leave to send nothing
-                    self._take_body(now)
 
     def _await_body(self, head: Head, now: float) -> None:
         """The body has to be waited for: give the service its chance to answer before."""
@@ -426,13 +427,14 @@ class Connection:
         self._phase = _REPLY
         entry = self._entry
         if entry is not None:
-            entry.answered = now
-            entry.status = response.status
             entry.source = response.source
             entry.unexpected = response.unexpected
         if faults.needs_time(response):
             self._task = self._loop.create_task(self._play(response))
         else:
+            if entry is not None:
+                entry.answered = now
+                entry.status = response.status
             self.write(whole_bytes(response))
             self._reply_is_out(close=response.close, now=now)
 
@@ -445,10 +447,11 @@ class Connection:
             logger.exception("a defect of this server, in a scripted reply")
             self.close()
 
-    def no_status(self) -> None:
-        """Correct the journal: no status line will go out."""
+    def reply_begins(self, status: int | None) -> None:
+        """Record that a reply that took its time goes out now, or what a fault makes of it."""
         if self._entry is not None:
-            self._entry.status = None
+            self._entry.answered = monotonic()
+            self._entry.status = status
 
     def reply_is_out(self, *, close: bool) -> None:
         """Go on after a reply that was played."""

@@ -35,8 +35,8 @@ class Line(Protocol):
     def end_output(self, *, orderly: bool = True) -> None:
         """Close; not at once if the peer still sends. On TLS, `orderly` says goodbye before."""
 
-    def no_status(self) -> None:
-        """Correct the journal: no status line will go out."""
+    def reply_begins(self, status: int | None) -> None:
+        """Tell the journal that the reply goes out now; None when that is no status line."""
 
     def reply_is_out(self, *, close: bool) -> None:
         """Go on with the next request, or close."""
@@ -56,14 +56,14 @@ def needs_time(response: Response) -> bool:
 async def play(line: Line, response: Response) -> None:
     """Send a reply as it was scripted. Raises Gone when the peer leaves before the end."""
     fault = response.fault
-    if fault is not None and (
-        fault.kind in ("raw", "status-line") or (fault.kind in _BREAKS and fault.place == "start")
-    ):
-        line.no_status()
     for status, headers in response.interim:
         line.write(interim_bytes(status, headers))
     if response.delay:
         await asyncio.sleep(response.delay)
+    no_status = fault is not None and (
+        fault.kind in ("raw", "status-line") or (fault.kind in _BREAKS and fault.place == "start")
+    )
+    line.reply_begins(None if no_status else response.status)
     if fault is None:
         await _send(line, head_bytes(response), b"".join(body_pieces(response)), response)
         line.reply_is_out(close=response.close)
