@@ -354,6 +354,10 @@ public final class ScoringClient implements AutoCloseable {
   private record Reply(int status, HttpHeaders headers, byte[] body, boolean cut)
       implements Outcome {
     private boolean isSuccess() {
+      return isSuccess(status);
+    }
+
+    private static boolean isSuccess(int status) {
       return status >= 200 && status <= 299;
     }
 
@@ -460,7 +464,7 @@ public final class ScoringClient implements AutoCloseable {
     @Override
     public synchronized BodySubscriber<Void> apply(ResponseInfo head) {
       this.head = head;
-      room = head.statusCode() / 100 == 2 ? maxReplyBytes : MAX_ERROR_BODY;
+      room = Reply.isSuccess(head.statusCode()) ? maxReplyBytes : MAX_ERROR_BODY;
       return this;
     }
 
@@ -966,7 +970,7 @@ public final class ScoringClient implements AutoCloseable {
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
             .followRedirects(HttpClient.Redirect.NEVER)
-            .connectTimeout(connectTimeout)
+            .connectTimeout(connectTimeout) // closes a socket that does not connect
             .sslParameters(tls);
     if (loopback) {
       http.proxy(HttpClient.Builder.NO_PROXY);

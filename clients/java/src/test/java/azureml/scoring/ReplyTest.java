@@ -211,6 +211,15 @@ class ReplyTest {
   }
 
   @Test
+  void anySuccessMayBeLargerThanAnError() throws Exception {
+    try (ScriptedServer server =
+            ScriptedServer.replying("201 Created", "[1.5," + " ".repeat(100_000) + "2.5]");
+        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+      assertArrayEquals(new double[] {1.5, 2.5}, client.score(TWO_ROWS));
+    }
+  }
+
+  @Test
   void aReplyBeyondTheLimitIsAReplyError() {
     String body = "[1.5," + " ".repeat(1_000 - 8) + "2.5]";
     assertEquals(
