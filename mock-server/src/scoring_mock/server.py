@@ -38,7 +38,6 @@ class Options:
     host: str = "127.0.0.1"
     public_host: str | None = None
     admin_host: str = "127.0.0.1"
-    admin_names: tuple[str, ...] = ()
     listeners: tuple[str, ...] = ALL_LISTENERS
     ports: range | None = None
     fixed_ports: dict[str, int] = field(default_factory=dict)
@@ -115,10 +114,8 @@ class Server:
         data = [name for name in options.listeners if name in KINDS]
         self.listeners.serve(self.data_plane, data, options.fixed_ports)
         if ADMIN in options.listeners:
-            names = (options.admin_host, *options.admin_names)
-            self._add(
-                ADMIN, Kind(), AdminPlane(self.registry, self.journals, lambda: self.info, names), options.admin_host
-            )
+            host = options.admin_host
+            self._add(ADMIN, Kind(), AdminPlane(self.registry, self.journals, lambda: self.info, (host,)), host)
         if CONTROL in options.listeners:
             from scoring_mock.control.plane import ControlPlane
 

@@ -49,7 +49,7 @@ def test_the_alert_and_then_a_fin_reach_the_client(mock: Any) -> None:
         data = b""
         while piece := sock.recv(1000):
             data += piece
-    assert data == bytes.fromhex("15030100020246")[:1] + data[1:3] + b"\x00\x02\x02\x46"  # fatal, protocol_version
+    assert (data[:1], data[3:]) == (b"\x15", b"\x00\x02\x02\x46")  # an alert: fatal, protocol_version
 
 
 @pytest.mark.parametrize(
