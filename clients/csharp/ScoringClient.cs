@@ -807,7 +807,7 @@ file static class Json
         }
         catch (JsonException)
         {
-            var rest = text[(int)reader.BytesConsumed..].TrimStart(" \t\r\n,:"u8);
+            var rest = text[(int)reader.BytesConsumed..];
             return rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8);
         }
     }
