@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import ssl
 from typing import Any
@@ -136,3 +137,15 @@ def test_faults_of_the_first_connections(mock: Any, raw: Any, hello: bytes, list
                 assert connection.receive()
     assert ends == ["reset", "fin"]
     assert [record["fault"] for record in service.connections()] == ["reset", None, "close", None]
+
+
+@pytest.mark.parametrize("listener", ["https", "https-tls13"])
+def test_large_bodies_both_ways(mock: Any, listener: str) -> None:
+    service = mock.scripted({"body": {"text": "0123456789", "repeat": 300_000}, "close": True})
+    with service.connect(listener) as raw:
+        raw.send(service.request(b"x" * 3_000_000))
+        data, end = raw.rest()
+    assert data.partition(b"\r\n\r\n")[2] == b"0123456789" * 300_000
+    assert end == "fin"
+    [entry] = service.requests()
+    assert base64.b64decode(entry["body"]) == b"x" * 3_000_000
