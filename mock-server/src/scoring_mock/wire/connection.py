@@ -247,6 +247,7 @@ class Connection:
         if self._phase == _BODY and self._answer_broken("malformed" if self._chunked is not None else "short"):
             return
         if self._phase != _REPLY:
+            self._say_goodbye()  # a TLS peer may wait for it
             self.close()
         elif self._task is not None and self._entry is not None and self._entry.source == "fault":
             self._task.cancel()

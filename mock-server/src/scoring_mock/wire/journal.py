@@ -63,6 +63,7 @@ class Entry:
     answered: float | None = None
     unexpected: bool = False
     size: int = 0  # what the entry counts in bytes
+    dropped: bool = False  # no longer in the journal
     written: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -92,12 +93,28 @@ class Entry:
 class Budget:
     """The bytes that all journals of a server may hold together."""
 
-    __slots__ = ("limit", "used")
+    __slots__ = ("_journals", "limit", "used")
 
     def __init__(self, limit: int = MAX_TOTAL_BYTES) -> None:
         """Allow `limit` bytes."""
         self.limit = limit
         self.used = 0
+        self._journals: set[Journal] = set()
+
+    def join(self, journal: Journal) -> None:
+        """Count a journal in."""
+        self._journals.add(journal)
+
+    def leave(self, journal: Journal) -> None:
+        """Forget a journal, and what it held."""
+        self._journals.discard(journal)
+        self.used -= journal.size
+
+    def make_room(self) -> None:
+        """Let the largest journals give way until all fit: a small one does not suffer from what others hold."""
+        while self.used > self.limit:
+            if not max(self._journals, key=lambda journal: journal.size).give_way():
+                break
 
 
 class Journal:
@@ -139,6 +156,7 @@ class Journal:
         self._dropped_requests = 0
         self._dropped_bytes = 0
         self._dropped_connections = 0
+        budget.join(self)
 
     def add_connection(self, record: ConnectionRecord) -> None:
         """Record a connection to a listener that belongs to this service."""
@@ -173,6 +191,9 @@ class Journal:
         entry.body_complete = complete
         if not body:
             return
+        if entry.dropped:
+            self._dropped_bytes += len(body)
+            return
         room = self._max_bytes
         if len(body) > room:
             entry.body_dropped = len(body) - room
@@ -190,24 +211,42 @@ class Journal:
 
     def _shrink(self) -> None:
         """Drop the oldest requests until the rest fits; the newest always stays, without its body if need be."""
+        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+            if not self.give_way():
+                break
+        self._budget.make_room()
+
+    def give_way(self) -> bool:
+        """Drop the oldest request, or the body of the only one; returns whether there was anything to drop."""
         entries = self._entries
-        while len(entries) > 1 and (len(entries) > self._max_entries or self._over_budget()):
+        if len(entries) > 1:
             oldest = entries.popleft()
-            self._bytes -= oldest.size
-            self._budget.used -= oldest.size
+            oldest.dropped = True
+            self._count(-oldest.size)
             self._dropped_requests += 1
             self._dropped_bytes += len(oldest.body)
             if self.sink is not None:
                 self.write(oldest)
-        if self._over_budget() and entries:
-            newest = entries[-1]
-            kept = len(newest.body)
-            newest.body = b""
-            newest.body_dropped += kept
-            newest.size -= kept
-            self._dropped_bytes += kept
-            self._bytes -= kept
-            self._budget.used -= kept
+            return True
+        if not entries or not entries[0].body:
+            return False
+        only = entries[0]
+        kept = len(only.body)
+        only.body = b""
+        only.body_dropped += kept
+        only.size -= kept
+        self._count(-kept)
+        self._dropped_bytes += kept
+        return True
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._budget.used += size
+
+    @property
+    def size(self) -> int:
+        """What the journal counts, in bytes."""
+        return self._bytes
 
     def to_json(self) -> dict[str, Any]:
         """Return the journal as ADMIN.md shows it."""
@@ -231,9 +270,10 @@ class Journal:
         """Give the bytes back to the budget, and write what is left to the sink."""
         for entry in self._entries:
             self.write(entry)
+            entry.dropped = True
         self._entries.clear()
         self._connections.clear()
-        self._budget.used -= self._bytes
+        self._budget.leave(self)
         self._bytes = 0
 
 

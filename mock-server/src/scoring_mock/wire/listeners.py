@@ -217,7 +217,12 @@ class Listeners:
                 raise SpecError(f"there is no listener {name!r}; there are {', '.join(KINDS)}")
             if name == "https" and newest_tls == "1.3":
                 kind = KINDS["https-tls12-tls13"]
-            sock = self._bind(self._host, self._own_ports.pop(name, 0), kind)
+            try:
+                sock = self._bind(self._host, self._own_ports.pop(name, 0), kind)
+            except CannotListen as error:
+                if error.in_use:
+                    raise
+                raise SpecError(f"no listener for {service!r}: {error}") from error
             listener = Listener(self, name, kind, self._site, sock, service=service, faults=faults)
             opened.append(listener)
             result[name] = self._url(listener)
@@ -321,7 +326,10 @@ class Listeners:
 def _bound(host: str, port: int, *, exclusive: bool = False) -> socket.socket:
     """Return a bound socket. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor left
+        raise CannotListen(host, port, error) from error
     try:
         if not exclusive:  # with it, others could have a port on which nobody listens
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -53,19 +53,15 @@ class TlsConnection(Connection):
         try:
             while not self.is_closed:
                 plain = self._tls.read(READ_SIZE)
-                if not plain:  # the peer's goodbye; a memory BIO does not raise SSLZeroReturnError for it
-                    self._on_goodbye()
+                if not plain:  # the peer's goodbye: read() does not raise SSLZeroReturnError for it
+                    self._flush()
+                    self._on_eof()
                     return
                 self._received(plain)
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLError as error:
             self._fail(error)
-
-    def _on_goodbye(self) -> None:
-        """The peer sends no more, and may wait for our goodbye: it comes with the reply, or now if there is none."""
-        self._flush()
-        self._on_eof()
 
     def _shake_hands(self) -> bool:
         self.record.tls = "handshake"
