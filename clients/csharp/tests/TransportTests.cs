@@ -19,7 +19,7 @@ public sealed class TransportTests
     [Fact]
     public async Task Nobody_listening()
     {
-        var listener = new TcpListener(IPAddress.Loopback, 0);
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
         var address = $"http://{listener.LocalEndpoint}/score";
         listener.Stop();
@@ -196,7 +196,7 @@ public sealed class TransportTests
     [Fact]
     public async Task The_limit_of_a_connection_passes_inside_tls()
     {
-        var listener = new TcpListener(IPAddress.Loopback, 0);
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start(); // takes the connection and says nothing
         var address = $"https://{listener.LocalEndpoint}/score";
         using var client = new ScoringClient(new Uri(address), new() { ConnectTimeout = TimeSpan.FromSeconds(0.05) });
@@ -271,6 +271,21 @@ public sealed class TransportTests
         var error = await Assert.ThrowsAsync<OperationCanceledException>(() => call);
         Assert.Equal(source.Token, error.CancellationToken);
         await closed.Task.WaitAsync(Cancel);
+    }
+
+    [Fact]
+    public async Task Cancelling_ends_the_making_of_a_connection()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        using var client = new ScoringClient(new Uri($"https://{listener.LocalEndpoint}/score"));
+        using var source = new CancellationTokenSource();
+        var call = client.ScoreAsync([[1]], source.Token);
+        using var connection = await listener.AcceptSocketAsync(Cancel); // and nothing is said: the handshake waits
+
+        await source.CancelAsync();
+
+        Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
     }
 
     [Theory]
