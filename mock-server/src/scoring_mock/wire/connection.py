@@ -430,13 +430,13 @@ class Connection:
         if entry is not None:
             entry.source = response.source
             entry.unexpected = response.unexpected
-        if faults.needs_time(response):
+        if response.fault or response.delay or response.interim or response.drip:  # more than bytes to be sent at once
             self._task = self._loop.create_task(self._play(response))
         else:
             if entry is not None:
                 entry.answered = now
                 entry.status = response.status
-            self.write(whole_bytes(response))
+            self.write(response.encoded or whole_bytes(response))
             self._reply_is_out(close=response.close, now=now)
 
     async def _play(self, response: Response) -> None:

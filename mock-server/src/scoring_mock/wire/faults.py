@@ -48,11 +48,6 @@ class Line(Protocol):
         """End the connection after a time without a further request."""
 
 
-def needs_time(response: Response) -> bool:
-    """Tell whether a reply is more than bytes to be sent at once."""
-    return bool(response.fault or response.delay or response.interim or response.drip)
-
-
 async def play(line: Line, response: Response) -> None:
     """Send a reply as it was scripted. Raises Gone when the peer leaves before the end."""
     fault = response.fault

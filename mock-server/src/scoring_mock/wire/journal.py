@@ -182,7 +182,9 @@ class Journal:
         entry.size = size
         self._bytes += size
         self._budget.used += size
-        if len(self._entries) > self._max_entries or self._over_budget():
+        if len(self._entries) > self._max_entries:
+            self.give_way()
+        if self._over_budget():
             self._shrink()
         return entry
 
@@ -211,7 +213,7 @@ class Journal:
 
     def _shrink(self) -> None:
         """Drop the oldest requests until the rest fits; the newest always stays, without its body if need be."""
-        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+        while self._bytes > self._max_bytes:
             if not self.give_way():
                 break
         self._budget.make_room()
@@ -222,7 +224,8 @@ class Journal:
         if len(entries) > 1:
             oldest = entries.popleft()
             oldest.dropped = True
-            self._count(-oldest.size)
+            self._bytes -= oldest.size
+            self._budget.used -= oldest.size
             self._dropped_requests += 1
             self._dropped_bytes += len(oldest.body)
             if self.sink is not None:
@@ -235,13 +238,10 @@ class Journal:
         only.body = b""
         only.body_dropped += kept
         only.size -= kept
-        self._count(-kept)
+        self._bytes -= kept
+        self._budget.used -= kept
         self._dropped_bytes += kept
         return True
-
-    def _count(self, size: int) -> None:
-        self._bytes += size
-        self._budget.used += size
 
     @property
     def size(self) -> int:

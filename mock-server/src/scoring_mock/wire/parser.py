@@ -87,7 +87,10 @@ _FIRST_READ: Final = 8192  # what gunicorn takes from the socket at once; its wo
 
 @dataclass(slots=True, eq=False, repr=False)
 class Head:
-    """A parsed head: the request line, the fields, and how the body is framed."""
+    """A parsed head: the request line, the fields, and how the body is framed.
+
+    Heads are shared between requests: nobody may change them.
+    """
 
     request_line: bytes
     method: str
@@ -102,6 +105,12 @@ class Head:
     end: int  # index of the first byte after the head
 
 
+# Many clients send the same head again and again. Bounded, and short heads only.
+_HEADS: Final[dict[bytes, Head]] = {}
+_MAX_CACHED_HEADS: Final = 512
+_MAX_CACHED_HEAD: Final = 2048
+
+
 def parse_head(data: bytes) -> Head | None:
     """Parse the head at the start of `data`; None when it is not complete yet.
 
@@ -112,10 +121,22 @@ def parse_head(data: bytes) -> Head | None:
     if end < 0:
         _check_incomplete(data, start)
         return None
-    lines = data[start:end].split(b"\r\n")
+    whole = data[: end + 4]
+    head = _HEADS.get(whole)
+    if head is None:
+        head = _parse_whole_head(whole, start)
+        if end < _MAX_CACHED_HEAD:
+            if len(_HEADS) >= _MAX_CACHED_HEADS:
+                _HEADS.clear()
+            _HEADS[whole] = head
+    return head
+
+
+def _parse_whole_head(data: bytes, start: int) -> Head:
+    lines = data[start:-4].split(b"\r\n")
     request_line = lines[0]
     del lines[0]
-    method, target, version = _parse_request_line(request_line)
+    method, target, version = _REQUEST_LINES.get(request_line) or _parse_request_line(request_line)
     beyond = len(lines) > MAX_FIELDS
 
     headers: list[tuple[str, str]] = []
@@ -155,7 +176,7 @@ def parse_head(data: bytes) -> Head | None:
         keep_alive = True
     else:
         keep_alive = version > (1, 0)
-    return Head(request_line, method, target, version, lines, headers, framing, length, expect, keep_alive, end + 4)
+    return Head(request_line, method, target, version, lines, headers, framing, length, expect, keep_alive, len(data))
 
 
 def _check_incomplete(data: bytes, start: int) -> None:
