@@ -122,8 +122,8 @@ def time_mock_start() -> Start:
 
 
 def time_genuine_start(python: Path) -> Start:
-    """Start the genuine server once."""
-    with genuine.Genuine(python, "bench-start", read_services()["plain"]) as server:
+    """Start the genuine server once, with the same model."""
+    with genuine.Genuine(python, "bench-start", read_services()["ridge"]) as server:
         return Start(server.ready(), cpu_seconds(server.pid))
 
 
