@@ -79,8 +79,7 @@ class Response:
     first byte. `source` says who answered, for the journal; `unexpected` marks a scoring request beyond the
     scripted list. `interim` are 1xx replies that go before this one. `drip` is (bytes, seconds): that many bytes
     of the body, with `drip_head` of the head too, at a time, with that pause before each. A reply to HEAD has an
-    empty `body`: who answers sees to that. `encoded` is for who has the whole reply, head and body, as bytes
-    already: they are sent as they are, and `headers` and `body` may then be left empty.
+    empty `body`: who answers sees to that.
     """
 
     status: int
@@ -98,7 +97,6 @@ class Response:
     drip: tuple[int, float] | None = None
     drip_head: bool = False
     version: str = "HTTP/1.1"
-    encoded: bytes | None = None
 
 
 class Service(Protocol):

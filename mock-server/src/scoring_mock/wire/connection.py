@@ -436,7 +436,7 @@ class Connection:
             if entry is not None:
                 entry.answered = now
                 entry.status = response.status
-            self.write(response.encoded or whole_bytes(response))
+            self.write(whole_bytes(response))
             self._reply_is_out(close=response.close, now=now)
 
     async def _play(self, response: Response) -> None:
