@@ -42,8 +42,13 @@ def started(*arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        process.kill()
-        process.communicate(timeout=HANG)
+        process.terminate()  # it removes the file of its authority
+        try:
+            process.communicate(timeout=HANG)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
 
 
 def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
