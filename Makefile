@@ -65,7 +65,8 @@ test-java: #- unit tests of the Java client
 	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml test)
 
 test-csharp: #- unit tests of the C# client
-	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests)
+	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests && \
+	  dotnet test --project tests --no-build --culture de-DE)
 
 test-matrix: test-matrix-embedded test-matrix-container #- the matrix under pytest, on both legs, and that both say the same
 	@if [ -f build/pytest-container/results.json ]; then \
@@ -103,7 +104,8 @@ lint-python: setup #- ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy conformance/src mock-server/src
-	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py conformance/adapters/python/adapter.py
+	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py clients/python/tests/*.py \
+	  conformance/adapters/python/adapter.py
 
 lint-go: #- gofmt, go vet, staticcheck
 	$(call native,go,go,out=$$(gofmt -l clients/go conformance/adapters/go); test -z "$$out" || { echo "gofmt: $$out" >&2; exit 1; }; \
@@ -111,10 +113,13 @@ lint-go: #- gofmt, go vet, staticcheck
 	  (cd conformance/adapters/go && go vet ./... && go tool -modfile=../../../clients/go/tools/go.mod staticcheck ./...))
 
 lint-java: #- the formatter's check, and javac with every warning an error
-	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile)
+	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile; \
+	  mvn -q -B -f conformance/adapters/java/pom.xml spotless:check)
 
 lint-csharp: #- dotnet format and the analyzers
-	$(call native,csharp,dotnet,cd clients/csharp && dotnet format tests --verify-no-changes)
+	$(call native,csharp,dotnet,(cd clients/csharp && dotnet format tests --verify-no-changes); \
+	  dotnet format whitespace clients/csharp/quickstart --folder --verify-no-changes; \
+	  dotnet format whitespace conformance/adapters/csharp --folder --verify-no-changes)
 
 .PHONY: truth fuzz-mock
 truth: setup #- the mock against the genuine server, the genuine SDKs and a generated client

@@ -686,7 +686,7 @@ file static class Payload
             {
                 if (!double.IsFinite(cell))
                 {
-                    var text = Invariant($"row {rowCount}, column {column} is {cell}: JSON has no such number");
+                    var text = Invariant($"row {rowCount}, column {column} is {(double.IsNaN(cell) ? "NaN" : "Infinity")}: JSON has no such number");
                     throw new ArgumentException(text, parameter);
                 }
 

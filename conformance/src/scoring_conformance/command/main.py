@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         print(f"conformance: the run is void: {fault}", file=sys.stderr)
         status = 3
     except KeyboardInterrupt:
-        print("conformance: interrupted; the results so far are written", file=sys.stderr)
+        print("conformance: interrupted", file=sys.stderr)
         status = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

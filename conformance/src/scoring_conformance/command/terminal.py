@@ -81,7 +81,8 @@ class Terminal:
         """
         clients = sorted({v["client"] for v in document["verdicts"]})
         cells = {(v["client"], v["case"]): v for v in document["verdicts"]}
-        self.console.print(self._matrix(clients, cells, {} if every_case else templates))
+        if cells:
+            self.console.print(self._matrix(clients, cells, {} if every_case else templates))
         self._failures(document["verdicts"])
         for name, client in document["clients"].items():
             if "not_run" in client:

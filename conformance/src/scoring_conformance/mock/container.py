@@ -47,13 +47,26 @@ def engine() -> Any:
 def sweep(client: Any) -> list[str]:
     """Remove the containers of runs on this machine that are no longer alive; their short ids."""
     removed = []
-    for container in client.containers.list(all=True, filters={"label": LABEL}):
-        host, _, rest = container.labels.get(OWNER, "").partition(":")
+    for container in client.api.containers(all=True, filters={"label": LABEL}):
+        host, _, rest = container["Labels"].get(OWNER, "").partition(":")
         pid = rest.partition(":")[0]
         if host == socket.gethostname() and pid.isdigit() and not _alive(int(pid)):
-            container.remove(force=True)
-            removed.append(container.short_id)
+            _remove(client, container["Id"])
+            removed.append(container["Id"][:12])
     return removed
+
+
+def _remove(client: Any, container_id: str) -> None:
+    """Remove a container that somebody else may be removing at this moment."""
+    from docker.errors import APIError, NotFound
+
+    try:
+        client.api.remove_container(container_id, force=True, v=True)
+    except NotFound:
+        pass
+    except APIError as error:
+        if error.status_code != 409:  # its removal is under way
+            raise
 
 
 def container_mock() -> Mock:
@@ -83,8 +96,8 @@ def container_mock() -> Mock:
     def close() -> None:
         atexit.unregister(close)
         # By label, not by handle: an interrupt can fall between the container's birth and the return of its handle.
-        for left in client.containers.list(all=True, filters={"label": f"{OWNER}={owner}"}):
-            left.remove(force=True, v=True)
+        for left in client.api.containers(all=True, filters={"label": f"{OWNER}={owner}"}):
+            _remove(client, left["Id"])
 
     atexit.register(close)
     try:
