@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import IO, NoReturn
 
 from scoring_mock import __version__
@@ -133,7 +133,7 @@ def _run(arguments: argparse.Namespace) -> int:
         fixed_ports={ADMIN: arguments.admin_port, CONTROL: arguments.control_port},
     )
 
-    def started(server: Server) -> None:
+    async def started(server: Server) -> None:
         print(json.dumps(server.info), flush=True)
 
     return _serve_until_told(options, started, until_stdin_closes=arguments.exit_with_stdin)
@@ -186,7 +186,9 @@ def _journal(path: str | None) -> contextlib.AbstractContextManager[IO[str] | No
     return open(descriptor, "a", encoding="ascii", buffering=1)  # noqa: PTH123
 
 
-def _serve_until_told(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> int:
+def _serve_until_told(
+    options: Options, started: Callable[[Server], Awaitable[None]], *, until_stdin_closes: bool = False
+) -> int:
     try:
         asyncio.run(run(options, started, until_stdin_closes=until_stdin_closes))
     except CannotListen as error:

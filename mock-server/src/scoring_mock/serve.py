@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Final
 
 from scoring_mock.http_types import Request, Response, Service
@@ -81,7 +83,7 @@ class Serve:
     tls: bool
     faults: tuple[str, ...]
 
-    def start(self, server: Server) -> None:
+    async def start(self, server: Server) -> None:
         """Make the service and print how to call it."""
         spec: dict[str, Any] = {"name": self.name, "profile": self.profile}
         if self.auth is not None:
@@ -95,6 +97,8 @@ class Serve:
             assert service is not None
             replies = [parse_reply(FAULTS[name][1], name) for name in self.faults]
             server.data_plane.interrupted[self.name] = Interrupted(service, replies)
+        # What makes certificates takes as long to import as all the rest: the service answers meanwhile.
+        await asyncio.to_thread(import_module, "scoring_mock.certificates")
         print(_sheet(server, described, token, tls=self.tls, faults=self.faults), flush=True)
 
 

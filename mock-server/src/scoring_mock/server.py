@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -172,8 +172,10 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-async def run(options: Options, started: Callable[[Server], None], *, until_stdin_closes: bool = False) -> None:
-    """Run a mock until SIGTERM, SIGINT or the end of standard input; `started` is called when it listens.
+async def run(
+    options: Options, started: Callable[[Server], Awaitable[None]], *, until_stdin_closes: bool = False
+) -> None:
+    """Run a mock until SIGTERM, SIGINT or the end of standard input; `started` is awaited when it listens.
 
     Raises CannotListen when an address cannot be had.
     """
@@ -185,7 +187,7 @@ async def run(options: Options, started: Callable[[Server], None], *, until_stdi
     try:
         if until_stdin_closes:
             _watch_stdin(loop, stop)
-        started(server)
+        await started(server)
         gc.freeze()  # what a start leaves lives as long as the process: no collection need look at it again
         await stop.wait()
     finally:
