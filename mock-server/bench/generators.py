@@ -85,7 +85,9 @@ class Wrk:
 class Own:
     """load.py beside this file."""
 
-    name = "own generator (wrk is not on PATH)"
+    def __init__(self, name: str) -> None:
+        """Take the name that is printed."""
+        self.name = name
 
     def run(self, target: Target, connections: int, seconds: float) -> Load:
         """Run it in a process of its own."""
@@ -103,9 +105,9 @@ class Own:
 def choose(name: str) -> Generator:
     """Return the generator of that name (`wrk`, `own`), for `auto` the better one that is there. Raises LoadError."""
     if name == "own":
-        return Own()
+        return Own("own generator")
     if shutil.which("wrk"):
         return Wrk()
     if name == "wrk":
         raise LoadError("wrk is not on PATH")
-    return Own()
+    return Own("own generator, because wrk is not on PATH")
