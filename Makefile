@@ -103,7 +103,9 @@ lint-python: setup #- ruff and mypy
 	$(BIN)/conformance pages --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy conformance/src mock-server/src
+	$(BIN)/mypy conformance/src mock-server/src conformance/bench/bench.py
+	MYPYPATH=mock-server/truth:mock-server/bench $(BIN)/mypy --explicit-package-bases mock-server/truth/run.py \
+	  mock-server/truth/environment.py mock-server/truth/differential mock-server/bench
 	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py clients/python/tests/*.py \
 	  conformance/adapters/python/adapter.py
 
