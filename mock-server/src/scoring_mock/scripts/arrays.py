@@ -8,7 +8,34 @@ else is an error. The texts of the errors are numpy's: services of the legacy ge
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+from scoring_mock.scripts.script import Schema
+
+
+def matrix_schema(sample_row: Sequence[float], sample_result: float) -> Schema:
+    """Return what the decorators say of a numpy parameter `data` of doubles in rows, and of a result of doubles."""
+    number = {"type": "number", "format": "double"}
+    return Schema(
+        service_input={
+            "type": "object",
+            "properties": {
+                "data": {
+                    "type": "array",
+                    "items": {"type": "array", "items": dict(number)},
+                    "format": "numpy.ndarray",
+                }
+            },
+            "example": {"data": [list(sample_row)]},
+        },
+        service_output={
+            "type": "array",
+            "items": dict(number),
+            "example": [sample_result],
+            "format": "numpy.ndarray",
+        },
+    )
 
 
 def as_matrix(value: Any, width: int) -> list[list[float]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from scoring_mock.scripts.arrays import as_matrix
-from scoring_mock.scripts.script import InputKind, Parameter, Schema
+from scoring_mock.scripts.arrays import as_matrix, matrix_schema
+from scoring_mock.scripts.script import InputKind, Parameter
 
 COEFFICIENTS = (
     3.6673762369694565,
@@ -47,25 +47,7 @@ class ModelScript:
     kind = "model"
     takes: InputKind = "schema"
     parameters = (Parameter("data"),)
-    schema = Schema(
-        service_input={
-            "type": "object",
-            "properties": {
-                "data": {
-                    "type": "array",
-                    "items": {"type": "array", "items": {"type": "number", "format": "double"}},
-                    "format": "numpy.ndarray",
-                }
-            },
-            "example": {"data": [list(SAMPLE_ROW)]},
-        },
-        service_output={
-            "type": "array",
-            "items": {"type": "number", "format": "double"},
-            "example": [SAMPLE_SCORE],
-            "format": "numpy.ndarray",
-        },
-    )
+    schema = matrix_schema(SAMPLE_ROW, SAMPLE_SCORE)
 
     def run(self, value: dict[str, Any]) -> list[float]:
         """Score `value["data"]`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from scoring_mock.scripts.arrays import as_matrix
+from scoring_mock.scripts.arrays import as_matrix, matrix_schema
 from scoring_mock.scripts.script import InputKind, Parameter, Schema
 
 _NUMBER = {"type": "number", "format": "double"}
@@ -27,25 +27,7 @@ class SchemaScript:
     kind = "schema"
     takes: InputKind = "schema"
     parameters = (Parameter("data"),)
-    schema = Schema(
-        service_input={
-            "type": "object",
-            "properties": {
-                "data": {
-                    "type": "array",
-                    "items": {"type": "array", "items": dict(_NUMBER)},
-                    "format": "numpy.ndarray",
-                }
-            },
-            "example": {"data": [_SAMPLE]},
-        },
-        service_output={
-            "type": "array",
-            "items": dict(_NUMBER),
-            "example": [4429.929236457418],
-            "format": "numpy.ndarray",
-        },
-    )
+    schema = matrix_schema(_SAMPLE, 4429.929236457418)
 
     def run(self, value: dict[str, Any]) -> list[float]:
         """Return the sum of each row of `data`."""
