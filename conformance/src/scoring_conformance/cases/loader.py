@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from jsonschema.exceptions import ValidationError, relevance
 
 from scoring_conformance import schemas
 from scoring_conformance.cases.clauses import clauses
 from scoring_conformance.cases.marked_yaml import MarkedDocument
-from scoring_conformance.cases.model import Case
+from scoring_conformance.cases.model import Case, all_steps
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import UsageProblem, unknown_name
 
-_PARAMETER = re.compile(r"\{param\.([a-z_]+)\}")
+_PARAMETER = re.compile(r"\{param\.([a-z_0-9]+)\}")
 
 
 def load_cases(folder: Path | None = None) -> list[Case]:
@@ -41,9 +43,8 @@ def load_cases(folder: Path | None = None) -> list[Case]:
 
 def _read(path: Path) -> Iterable[Case]:
     document = MarkedDocument(path)
-    error = schemas.first_error("case-file", document.data)
-    if error is not None:
-        deepest = _deepest(error)
+    deepest = _first_mistake(document.data)
+    if deepest is not None:
         raise UsageProblem(f"{path}:{document.line(list(deepest.absolute_path))}: {schemas.explain(deepest)}")
     for index, raw in enumerate(document.data):
         line = document.line([index, "id"])
@@ -60,8 +61,12 @@ def _read(path: Path) -> Iterable[Case]:
             raise UsageProblem(f"{path}:{line}: {raw['id']}: {problem}") from problem
 
 
-def _deepest(error: Any) -> Any:
-    """The branch of a ``oneOf`` that came furthest says more than the ``oneOf`` itself."""
+def _first_mistake(cases: Any) -> ValidationError | None:
+    """What is wrong with a file's cases, in the branch of a ``oneOf`` that came furthest."""
+    check = schemas.validator("case-file")
+    if check.is_valid(cases):
+        return None
+    error: ValidationError = max(check.iter_errors(cases), key=relevance)
     while error.context:
         error = max(
             error.context,
@@ -103,9 +108,9 @@ def _fill(node: Any, values: dict[str, Any], used: set[str]) -> Any:
 
 
 def _case(raw: dict[str, Any], path: Path, line: int, template: str) -> Case:
-    error = schemas.first_error("case-file", [raw])
+    error = _first_mistake([raw])
     if error is not None:  # a parameter's value can break what the template kept
-        raise UsageProblem(schemas.explain(_deepest(error)))
+        raise UsageProblem(schemas.explain(error))
     return Case(
         id=raw["id"],
         title=raw["title"],
@@ -115,30 +120,89 @@ def _case(raw: dict[str, Any], path: Path, line: int, template: str) -> Case:
         requires=tuple(raw.get("requires", ())),
         waits=raw.get("waits", False),
         service=raw.get("service"),
-        call=raw["call"],
+        call=raw.get("call"),
         expect=raw["expect"],
         path=path,
         line=line,
         template=template,
+        client=raw.get("client"),
+        steps=tuple(raw["steps"]) if "steps" in raw else None,
     )
 
 
 def _check(case: Case) -> None:
     """What the schema cannot say."""
-    refused = case.call.get("uri") == "refused"
-    if refused == (case.service is not None):
-        raise UsageProblem("a case has a service, or calls `uri: refused`; not both, not neither")
-    if refused and case.expect["requests"]:
-        raise UsageProblem("nobody listens at `uri: refused`: expect.requests must be []")
-    if case.service is not None:
-        key = case.call.get("key")
-        if case.service["auth"] == "off" and key in ("primary", "secondary"):
-            raise UsageProblem(f"a service with auth off has no {key} key")
-    for request in case.expect["requests"]:
+    for name in set(case.call or {}) & set(case.client or {}):
+        raise UsageProblem(f"{name!r} stands in `call` and in `client`")
+    _check_service(case)
+    _check_provider(case)
+    _check_steps(case)
+    expect = case.expect
+    requests = expect["requests"]
+    for request in [requests["each"]] if isinstance(requests, dict) else requests:
         schema = request.get("body", {}).get("schema")
         if schema is not None and not schemas.exists(schema):
             raise UsageProblem(f"no such schema: conformance/schemas/{schema}.json")
-    if case.expect.get("result", {}).get("predictions") == "drawn" and "{drawn" not in str(case.service):
+        if request.get("of", 1) > len(scored(case)):
+            raise UsageProblem(f"`of: {request['of']}`: there are {len(scored(case))} calls with a payload")
+    if "retries" in expect and "on_retry" not in case.options:
+        raise UsageProblem("`retries` needs `on_retry: tell` or `throw` in `client`")
+
+
+def scored(case: Case) -> list[Mapping[str, Any]]:
+    """The calls of a case that have a payload, in the order of the file; concurrent ones count each."""
+    found: list[Mapping[str, Any]] = []
+    for step in all_steps(case.script):
+        if step.get("call", {}).get("op", "").startswith("score"):
+            found += [step["call"]] * step.get("calls", 1)
+    return found
+
+
+def _check_service(case: Case) -> None:
+    uri = case.options.get("uri", "scoring")
+    if (uri == "scoring" and case.service is None) or (uri == "refused" and case.service is not None):
+        raise UsageProblem("a case has a service, or calls `uri: refused`; not both, not neither")
+    if case.service is None and case.expect["requests"]:
+        raise UsageProblem("nobody listens: expect.requests must be []")
+    auth = case.service["auth"] if case.service is not None else "off"
+    key = case.options.get("key")
+    if case.service is not None and auth == "off" and key in ("primary", "secondary"):
+        raise UsageProblem(f"a service with auth off has no {key} key")
+    if key == "token" and auth != "token":
+        raise UsageProblem("`key: token` needs a service with auth token")
+    results = [step["expect"].get("result", {}) for step in all_steps(case.script) if "expect" in step]
+    drawn = "{drawn" in str(case.service) + str(case.steps)
+    if any(result.get("predictions") == "drawn" for result in results) and not drawn:
         raise UsageProblem("`predictions: drawn` needs a scripted reply that uses {drawn.predictions}")
-    if case.expect.get("result", {}).get("predictions") == "model" and case.service and "replies" in case.service:
+    if any(result.get("predictions") == "model" for result in results) and case.service and "replies" in case.service:
         raise UsageProblem("`predictions: model` needs a service without scripted replies")
+
+
+def _check_provider(case: Case) -> None:
+    answers = case.options.get("token_provider", [])
+    issued = any(answer.get("token") in ("issued", "expired") for answer in answers)
+    if issued and (case.service is None or case.service["auth"] != "token"):
+        raise UsageProblem("a token that is issued needs a service with auth token")
+    if answers and answers[0].get("token") == "same":
+        raise UsageProblem("`token: same` needs an answer before it")
+    released = any("release" in step for step in all_steps(case.script))
+    if any("after" in answer for answer in answers) != released:
+        raise UsageProblem("`after: release` and the step `release: true` need each other")
+    if "asks" in case.expect and "token_provider" not in case.options:
+        raise UsageProblem("`asks` needs a `token_provider` in `client`")
+
+
+def _check_steps(case: Case) -> None:
+    if any(step.get("cancel") is True for step in case.script):
+        raise UsageProblem("the step `cancel: true` stands in `meanwhile`; a call has `cancel: {when: ...}`")
+    for step in all_steps(case.script):
+        cancel = step.get("cancel")
+        wait = cancel["when"] if isinstance(cancel, dict) else step.get("wait", {}).get("for")
+        if wait == "retry-told" and "on_retry" not in case.options:
+            raise UsageProblem("`retry-told` needs `on_retry` in `client`")
+        if wait == "token-asked" and "token_provider" not in case.options:
+            raise UsageProblem("`token-asked` needs a `token_provider` in `client`")
+        if wait == "connection-seen" and "listeners" not in (case.service or {}):
+            raise UsageProblem("`connection-seen` needs a service with `listeners` of its own")
+        if case.service is None and ("act" in step or wait == "request-seen"):
+            raise UsageProblem("this step needs a service")
