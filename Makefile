@@ -26,9 +26,10 @@ test: setup test-python test-go test-java test-csharp test-matrix ## run every t
 
 lint: setup lint-python lint-go lint-java lint-csharp ## check format, style and types in every language
 
-bench: setup ## verdicts a second, the harness's share of the CPU, and the mock against the genuine server
+bench: setup ## verdicts a second, the mock against the genuine server, and the clients against their bare HTTP stacks
 	@$(BIN)/python conformance/bench/bench.py
 	@$(BIN)/python mock-server/bench/bench.py
+	@$(BIN)/python conformance/bench/clients.py
 
 mock: setup ## serve a local scoring endpoint with keys and a real model
 	@$(BIN)/scoring-mock serve
@@ -103,7 +104,7 @@ lint-python: setup #- ruff and mypy
 	$(BIN)/conformance pages --check
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy conformance/src mock-server/src conformance/bench/bench.py
+	$(BIN)/mypy conformance/src mock-server/src conformance/bench/*.py
 	MYPYPATH=mock-server/truth:mock-server/bench $(BIN)/mypy --explicit-package-bases mock-server/truth/run.py \
 	  mock-server/truth/environment.py mock-server/truth/differential mock-server/bench
 	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py clients/python/tests/*.py \
