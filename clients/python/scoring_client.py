@@ -11,19 +11,23 @@ What can be raised:
     ├── TransportError      no answer, or not all of it: network, TLS, time
     └── ReplyError          a success status, but no predictions
 
-The credential goes into one header and nowhere else. A wrong answer is never a success. From asyncio:
-`await asyncio.to_thread(client.score, rows)`.
+and, unchanged, whatever a token provider or a retry hook of yours raises.
+
+The network may be tried again, slowness and wrong answers may not. The credential goes into one header and nowhere
+else. A wrong answer is never a success. From asyncio: `await asyncio.to_thread(client.score, rows)`.
 """
 
 from __future__ import annotations
 
 import copyreg
+import email.utils
 import html
 import http.client
 import io
 import ipaddress
 import json
 import math
+import random
 import re
 import socket
 import ssl
@@ -33,42 +37,78 @@ import traceback
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from types import TracebackType
-from typing import Any, Self, SupportsFloat, cast
+from typing import Any, Self, SupportsFloat, TypeVar, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
-__all__ = ["ReplyError", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
+__all__ = ["AccessToken", "ReplyError", "Retry", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
 
 _CHUNK_BYTES = 64 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _EXCERPT_CHARACTERS = 300
 _POOL_SIZE = 64  # connections kept open; more calls than that at once open and close their own
 _LONGEST_SECONDS = 1e6  # sockets refuse a limit above 24 days
+_LONGEST_HINT = 999_999_999.0
+_T = TypeVar("_T")
+
+# --- Options ---
+
+
+@dataclass(frozen=True)
+class AccessToken:
+    """What a token provider returns."""
+
+    token: str = field(repr=False)
+    refresh_by: float | None = None
+    """When to ask for the next one, in seconds since the epoch. None: only after the service refused this one."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What `on_retry` is told before a wait. Free of secrets."""
+
+    attempt: int
+    """Requests sent so far."""
+    wait: float
+    """Seconds."""
+    reason: str
+    """What the last attempt came to."""
 
 
 class ScoringClient:
-    """Sends rows to one scoring URI. Immutable, safe to share between threads; owns a pool of connections.
+    """Calls one scoring URI. Immutable, safe to share between threads; owns a pool of connections.
 
     Args:
         scoring_uri: Absolute http or https URI. Its path and query are sent exactly as given (W02).
         key: Key or token, sent as `Authorization: Bearer <key>` (W22). Default: none, and no such header.
-        timeout: Seconds for a whole call, from the name look-up to the last byte of the reply. Default: 100.
+        token_provider: Called when a token is needed, in a thread of its own, never twice at the same time; its
+            exception reaches the callers that wait. In place of `key`. Default: none.
+        timeout: Seconds for a whole call: token, attempts, waits, bodies. Default: 100.
+        attempt_timeout: Seconds for one attempt, to the last byte of the reply. Default: 60.
         connect_timeout: Seconds for name look-up, TCP and TLS together. Default: 10.
+        max_retries: Attempts after the first. Default: 3.
+        base_delay: Seconds before the first retry, doubled for each later one, times a random 0.5 to 1.5. Default: 0.8.
+        max_delay: Seconds; no wait is longer. A service that asks for more ends the call. Default: 60.
+        retry_statuses: Statuses to repeat. Default: 429, 500, 502, 503; a 500 or 502 of the scoring script itself is
+            never repeated (W06), and a 424 is when the model is not ready or busy (W27).
         max_reply_bytes: A success with a larger body is a ReplyError. Default: 64 MiB.
-        allow_insecure_http: Allow a key over plain http to a host that is not loopback. Default: False.
+        deployment: The deployment of a managed endpoint that must answer (W30). Default: the endpoint's choice.
+        ca_file: PEM file of certificates to trust in place of the system's. Default: the system's.
+        proxy: `http://host:port`. Default: the environment's. A loopback host is never proxied.
+        allow_insecure_http: Allow a credential over plain http to a host that is not loopback. Default: False.
+        on_retry: Called before a wait; what it raises ends the call and reaches the caller. Default: none.
 
     Raises:
         ValueError, TypeError: An argument makes no sense.
 
     TLS is 1.2 or later and always verified (W37). Redirects are not followed, netrc is not read, cookies are not kept.
-    The environment's proxy variables are honoured, but never for a loopback host.
     """
 
     def __init__(
@@ -76,32 +116,57 @@ class ScoringClient:
         scoring_uri: str,
         *,
         key: str | None = None,
+        token_provider: Callable[[], AccessToken] | None = None,
         timeout: float = 100.0,
+        attempt_timeout: float = 60.0,
         connect_timeout: float = 10.0,
+        max_retries: int = 3,
+        base_delay: float = 0.8,
+        max_delay: float = 60.0,
+        retry_statuses: Collection[int] = (429, 500, 502, 503),
         max_reply_bytes: int = 64 * 1024 * 1024,
+        deployment: str | None = None,
+        ca_file: str | None = None,
+        proxy: str | None = None,
         allow_insecure_http: bool = False,
+        on_retry: Callable[[Retry], None] | None = None,
     ) -> None:
         uri = _checked_uri(scoring_uri)
         if key is not None:
-            _check_key(key)
-            if uri.scheme == "http" and not allow_insecure_http and not _is_loopback(uri.hostname):
-                raise ValueError(
-                    "a key over plain http to a host that is not loopback: use https, "
-                    "or allow_insecure_http if the network is trusted"
-                )
-        if not isinstance(max_reply_bytes, int) or max_reply_bytes < 1:
-            raise ValueError("max_reply_bytes must be a whole number above 0")
+            _check_credential("key", key)
+            if token_provider is not None:
+                raise ValueError("key and token_provider exclude each other")
+        has_credential = key is not None or token_provider is not None
+        if has_credential and uri.scheme == "http" and not (allow_insecure_http or _is_loopback(uri.hostname)):
+            raise ValueError(
+                "a key over plain http to a host that is not loopback: use https, "
+                "or allow_insecure_http if the network is trusted"
+            )
+        if deployment is not None:
+            _check_header_text("deployment", deployment, "!-~")
+        self._uri = scoring_uri
         self._key = key
+        self._tokens = None if token_provider is None else _TokenCache(token_provider)
         self._timeout = _checked_seconds("timeout", timeout)
+        self._attempt_timeout = _checked_seconds("attempt_timeout", attempt_timeout)
         self._connect_timeout = _checked_seconds("connect_timeout", connect_timeout)
-        self._max_reply_bytes = max_reply_bytes
-        self._shown_uri = f"{uri.scheme}://{uri.netloc}{uri.path}"
-        self._pool, self._target = _open_pool(scoring_uri, uri, self._connect_timeout)
+        self._max_retries = _checked_count("max_retries", max_retries, 0)
+        self._base_delay = _checked_seconds("base_delay", base_delay)
+        self._max_delay = _checked_seconds("max_delay", max_delay)
+        self._retry_statuses = _checked_statuses(retry_statuses)
+        self._max_reply_bytes = _checked_count("max_reply_bytes", max_reply_bytes, 1)
+        self._on_retry = on_retry
+        self._call_headers = {} if deployment is None else {"azureml-model-deployment": deployment}
+        self._origin = f"{uri.scheme}://{uri.netloc}"
+        self._pool, self._target_prefix = _open_pool(uri, self._connect_timeout, ca_file, proxy)
+        # Replaced by tests.
+        self._sleep: Callable[[float], object] = time.sleep
+        self._random: Callable[[], float] = random.random
 
     def score(self, rows: Iterable[Iterable[SupportsFloat]], *, timeout: float | None = None) -> list[float]:
         """Return one prediction for each row, in the same order.
 
-        Sends `{"data": rows}` (A27) in one POST.
+        Sends `{"data": rows}` (A27) by POST.
 
         Args:
             rows: Iterables of finite numbers, each sent as a double, bit for bit. How many make a row is the service's
@@ -113,13 +178,70 @@ class ScoringClient:
             ServiceError, TransportError, ReplyError: See the top of this file.
             RuntimeError: The client is closed.
         """
-        limit = self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
         payload, row_count = _encode_rows(rows)
-        body, attempts = self._call(payload, limit)
+        return self._post(payload, "application/json", timeout, lambda body: _read_predictions(body, row_count))
+
+    def score_json(self, payload: Any, *, timeout: float | None = None) -> Any:
+        """Send any JSON value, return the reply's.
+
+        Args:
+            payload: What `json.dumps` takes, but for a text at its top: it would be encoded twice (C04).
+            timeout: Seconds for this call. It can only shorten the client's own.
+
+        Raises:
+            ValueError, TypeError: The payload is not a JSON value.
+            ServiceError, TransportError, ReplyError: See the top of this file.
+            RuntimeError: The client is closed.
+        """
+        if isinstance(payload, (str, bytes, bytearray)):
+            kind = type(payload).__name__
+            raise TypeError(f"the payload is a {kind}, which would be encoded twice: use json.loads, or score_bytes")
+        body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+        return self._post(body, "application/json", timeout, _read_json)
+
+    def score_bytes(
+        self, body: bytes, content_type: str = "application/octet-stream", *, timeout: float | None = None
+    ) -> bytes:
+        """Send bytes as they are, return the reply's.
+
+        Args:
+            body: For example an image.
+            content_type: Its media type (W39).
+            timeout: Seconds for this call. It can only shorten the client's own.
+
+        Raises:
+            ValueError, TypeError: The body is no bytes, or the content type cannot be sent.
+            ServiceError, TransportError, ReplyError: See the top of this file.
+            RuntimeError: The client is closed.
+        """
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise TypeError(f"the body must be bytes, not {type(body).__name__}")
+        _check_header_text("content type", content_type, " -~")
+        return self._post(bytes(body), content_type, timeout, bytes)
+
+    def swagger(self, *, timeout: float | None = None) -> Any:
+        """Return the service's OpenAPI document, from `swagger.json` beside the scoring URI (C52).
+
+        Raises:
+            ServiceError, TransportError, ReplyError: See the top of this file. A service without one answers 404.
+            RuntimeError: The client is closed.
+        """
+        call = self._begin("GET", "swagger.json", None, {}, timeout)
+        return self._read(call, self._complete(call, self._max_retries), _read_json)
+
+    def is_healthy(self, *, timeout: float | None = None) -> bool:
+        """Return whether the service's root says `Healthy` (C51). One attempt.
+
+        Raises:
+            TransportError: There was no answer.
+            RuntimeError: The client is closed.
+        """
+        call = self._begin("GET", "./", None, {}, timeout)
         try:
-            return _read_predictions(body, row_count)
-        except _WrongReply as wrong:
-            raise self._reply_error(str(wrong), body, attempts, is_cut=False) from None
+            text = self._complete(call, 0).body.decode(errors="replace").strip()
+        except (ServiceError, ReplyError):
+            return False
+        return text in ("Healthy", '"Healthy"')
 
     def close(self) -> None:
         """Close idle connections. Calls under way go on to their end; later ones raise RuntimeError."""
@@ -137,39 +259,83 @@ class ScoringClient:
 
     def __repr__(self) -> str:
         """Show neither key nor query."""
-        return f"ScoringClient({self._shown_uri!r})"
+        return f"ScoringClient({_without_query(self._uri)!r})"
 
     # --- Sending ---
 
-    def _call(self, payload: bytes, limit: float) -> tuple[bytes, int]:
-        """Return the body of a 2xx and the number of attempts, or raise what the outcome means."""
-        deadline = time.monotonic() + limit
-        client_request_id = str(uuid.uuid4())
-        outcome = self._send(payload, client_request_id, deadline)
-        attempts = 1
-        if isinstance(outcome, _Failure):
-            raise self._transport_error(outcome.error, limit, attempts) from self._fit_to_print(outcome.error)
-        if not outcome.is_success:
-            raise self._service_error(outcome, client_request_id, attempts)
-        if outcome.fault:
-            raise self._reply_error(outcome.fault, outcome.body, attempts, outcome.is_cut)
-        return outcome.body, attempts
+    def _post(self, body: bytes, content_type: str, timeout: float | None, read: Callable[[bytes], _T]) -> _T:
+        call = self._begin("POST", None, body, {"Content-Type": content_type, **self._call_headers}, timeout)
+        return self._read(call, self._complete(call, self._max_retries), read)
 
-    def _send(self, payload: bytes, client_request_id: str, deadline: float) -> _Reply | _Failure:
-        """Make one attempt, which ends by the deadline wherever it is."""
-        headers = {
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "x-ms-client-request-id": client_request_id,
-        }
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        _attempt.deadline, _attempt.target = deadline, self._target
+    def _read(self, call: _Call, reply: _Reply, read: Callable[[bytes], _T]) -> _T:
+        try:
+            return read(reply.body)
+        except _WrongReply as wrong:
+            raise call.reply_error(str(wrong), reply) from None
+
+    def _begin(
+        self, method: str, relative: str | None, body: bytes | None, headers: dict[str, str], timeout: float | None
+    ) -> _Call:
+        limit = self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
+        url = self._uri if relative is None else urllib.parse.urljoin(self._uri, relative)
+        return _Call(method, url, body, headers, limit, time.monotonic() + limit)
+
+    def _complete(self, call: _Call, max_retries: int) -> _Reply:
+        """Make attempts until one is a success, and return its reply; raise what the last one came to."""
+        retries = 0
+        renewed = False
+        while True:
+            credential = self._credential(call)
+            outcome = self._send(call, credential)
+            if isinstance(outcome, _Reply):
+                if outcome.is_success and not outcome.fault:
+                    return outcome
+                if outcome.status == 401 and self._tokens is not None and not renewed:
+                    renewed = True
+                    self._tokens.drop(credential)
+                    if self._credential(call) != credential:
+                        continue
+                    self._tokens.drop(credential)
+            error = call.error(outcome, self._attempt_timeout, self._connect_timeout)
+            hint = outcome.retry_after if isinstance(outcome, _Reply) else None
+            wait = max(hint or 0.0, back_off(retries, self._base_delay, self._max_delay, self._random()))
+            if (
+                retries >= max_retries
+                or not should_repeat(outcome, self._retry_statuses)
+                or wait > self._max_delay
+                or wait >= call.left()
+            ):
+                raise error
+            if self._on_retry is not None:
+                self._on_retry(Retry(call.attempts, wait, error.reason))
+            del error
+            self._sleep(wait)
+            retries += 1
+
+    def _credential(self, call: _Call) -> str | None:
+        credential = self._key if self._tokens is None else self._tokens.get(call)
+        if credential is not None and credential not in call.credentials:
+            call.credentials.append(credential)
+        return credential
+
+    def _send(self, call: _Call, credential: str | None) -> _Reply | _Failure:
+        """Make one attempt, which ends by its deadline wherever it is."""
+        headers = {"Accept-Encoding": "identity", **call.headers, "x-ms-client-request-id": call.client_request_id}
+        if credential is not None:
+            headers["Authorization"] = f"Bearer {credential}"
+        if call.left() <= 0:
+            return _Failure(urllib3.exceptions.TimeoutError("time is up"))
+        target = call.url[len(self._origin) :]
+        if not target.startswith("/"):
+            target = "/" + target
+        _attempt.deadline = min(call.deadline, time.monotonic() + self._attempt_timeout)
+        _attempt.target = self._target_prefix + target
+        call.attempts += 1
         try:
             response = self._pool.urlopen(
-                "POST",
-                self._target,
-                body=payload,
+                call.method,
+                _attempt.target,
+                body=call.body,
                 headers=headers,
                 redirect=False,
                 assert_same_host=False,
@@ -187,6 +353,8 @@ class ScoringClient:
 
     def _receive(self, response: urllib3.BaseHTTPResponse) -> _Reply | _Failure:
         reply = _Reply(response.status, response.headers)
+        if not reply.is_success:
+            reply.retry_after = retry_hint(response.headers, time.time())
         if reply.status == 101:  # what follows is not HTTP
             return reply
         if reply.is_success and (encoding := reply.header("Content-Encoding") or "identity").lower() != "identity":
@@ -199,7 +367,7 @@ class ScoringClient:
                 body += chunk
         except HTTPError as error:
             if reply.is_success:
-                return _Failure(error)
+                return _Failure(error, reading=True)
             reply.is_cut = True
         if len(body) > limit:
             del body[limit:]
@@ -208,72 +376,112 @@ class ScoringClient:
         reply.body = bytes(body)
         return reply
 
-    # --- From outcomes to errors ---
 
-    def _transport_error(self, error: HTTPError, limit: float, attempts: int) -> TransportError:
-        timed_out = _timed_out(error)
-        if not timed_out:
-            reason = self._excerpt(_what_happened(error))
-        elif any(isinstance(link, ConnectTimeoutError) for link in _links(error)):
-            reason = f"no connection within {min(limit, self._connect_timeout):g} s"
+# --- What is repeated ---
+
+
+def should_repeat(outcome: _Reply | _Failure, retry_statuses: Collection[int]) -> bool:
+    """Return whether another attempt may come to something else (B40-B47)."""
+    if isinstance(outcome, _Failure):
+        return outcome.is_transient
+    if outcome.is_success:  # with a fault: it would come again
+        return False
+    if outcome.status in (500, 502) and outcome.run_function_failed:
+        return False
+    if outcome.status == 424:
+        is_passing = outcome.model_reason in ("model_not_ready", "too_few_model_instance")
+        if is_passing or outcome.model_status == 429:
+            return True
+    return outcome.status in retry_statuses
+
+
+def back_off(retry: int, base_delay: float, max_delay: float, random_number: float) -> float:
+    """Return the seconds to wait before a retry, the first being number 0, for a random number from 0 to 1 (B48)."""
+    delay = min(max_delay, base_delay * 2.0 ** min(retry, 60))
+    return min(max_delay, delay * (0.5 + random_number))
+
+
+def retry_hint(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
+    """Return the seconds that the service asks to wait, or None (B49, C41).
+
+    Args:
+        headers: Of the reply.
+        now: Seconds since the epoch, for a `Retry-After` that is a date.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("Retry-After", 1.0)):
+        text = next(iter(headers.getlist(name)), "").strip(" \t")
+        if re.fullmatch("[0-9]+", text):
+            digits = text.lstrip("0")
+            return int(digits or "0") * unit if len(digits) <= 9 else _LONGEST_HINT
+        if unit == 1.0 and (date := _http_date(text)) is not None:
+            return max(0.0, date - now)
+    return None
+
+
+def _http_date(text: str) -> float | None:
+    """Read an IMF-fixdate, the one form of a date that is still sent, as seconds since the epoch."""
+    if not re.fullmatch("[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT", text):
+        return None
+    try:
+        return email.utils.parsedate_to_datetime(text).timestamp()
+    except ValueError:
+        return None
+
+
+# --- The credential ---
+
+
+class _TokenCache:
+    """The token of a provider, fetched once for all who need it (C14)."""
+
+    def __init__(self, provider: Callable[[], AccessToken]) -> None:
+        self._provider = provider
+        self._lock = threading.Lock()
+        self._token: AccessToken | None = None
+        self._fetch: Future[AccessToken] | None = None  # under way
+
+    def get(self, call: _Call) -> str:
+        """Return a token; wait for one if need be, at most as long as the call may take."""
+        with self._lock:
+            token = self._token
+            if token is not None and (token.refresh_by is None or time.time() < token.refresh_by):
+                return token.token
+            fetch = self._fetch
+            if fetch is None:
+                fetch = self._fetch = Future()
+                threading.Thread(target=self._run, args=(fetch,), daemon=True).start()
+        try:
+            return fetch.result(max(0.0, call.left())).token
+        except TimeoutError:
+            if fetch.done():  # the provider's own
+                raise
+            raise call.transport_error(f"no token within {call.limit:g} s", timed_out=True) from None
+
+    def drop(self, refused: str | None) -> None:
+        """Forget a token that the service refused, unless there is another one already."""
+        with self._lock:
+            if self._token is not None and self._token.token == refused:
+                self._token = None
+
+    def _run(self, fetch: Future[AccessToken]) -> None:
+        try:
+            token = self._provider()
+            if not isinstance(token, AccessToken):
+                raise TypeError(f"the token provider must return an AccessToken, not {type(token).__name__}")
+            _check_credential("token", token.token)
+        except BaseException as error:
+            with self._lock:
+                self._fetch = None
+                old = self._token  # None if it was refused
+            if old is None:
+                fetch.set_exception(error)
+            else:
+                fetch.set_result(old)
         else:
-            reason = f"no complete reply within {limit:g} s"
-        return TransportError(self._text(reason, attempts), attempts=attempts, timed_out=timed_out)
-
-    def _service_error(self, reply: _Reply, client_request_id: str, attempts: int) -> ServiceError:
-        message = self._hide_key(_service_message(reply.body), reply.is_cut)
-        request_id = reply.header("x-request-id") or reply.header("x-ms-request-id")
-        request_id = request_id and self._hide_key(request_id)
-        model_status = reply.header("ms-azureml-model-error-statuscode") or ""
-        model_reason = reply.header("ms-azureml-model-error-reason")
-        excerpt = self._excerpt(message)
-        return ServiceError(
-            self._text(f"{reply.status}: {excerpt}" if excerpt else f"{reply.status}", attempts, request_id),
-            attempts=attempts,
-            status=reply.status,
-            message=message,
-            body=reply.body,
-            request_id=request_id,
-            client_request_id=client_request_id,
-            model_status=int(model_status) if re.fullmatch("[0-9]{3}", model_status) else None,
-            model_reason=model_reason and self._hide_key(model_reason),
-            run_function_failed=(reply.header("x-ms-run-function-failed") or "").lower() == "true",
-        )
-
-    def _reply_error(self, reason: str, body: bytes, attempts: int, is_cut: bool) -> ReplyError:
-        reason = self._excerpt(reason)
-        excerpt = self._excerpt(body[:_ERROR_BODY_BYTES].decode(errors="replace"), is_cut)
-        text = self._text(f"{reason}: {excerpt}" if excerpt else reason, attempts)
-        return ReplyError(text, attempts=attempts, reason=reason, excerpt=excerpt)
-
-    def _text(self, what: str, attempts: int, request_id: str | None = None) -> str:
-        details = f"{attempts} attempt{'' if attempts == 1 else 's'}"
-        if request_id:
-            details += f", request id {self._excerpt(request_id)}"
-        return f"POST {self._shown_uri}: {what} ({details})"
-
-    def _excerpt(self, text: str, is_cut: bool = False) -> str:
-        """Return the beginning of a text from outside, fit for a log: one line, without the key."""
-        text = self._hide_key(text, is_cut)
-        if len(text) > _EXCERPT_CHARACTERS:
-            text = text[: _EXCERPT_CHARACTERS - 1] + "…"
-        return "".join(character if character.isprintable() else " " for character in text).strip()
-
-    def _hide_key(self, text: str, is_cut: bool = False) -> str:
-        """Replace the key by ***, also where JSON escapes some of it, and its beginning at the end of a cut text."""
-        if self._key is None:
-            return text
-        escaped = "".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in self._key)
-        text = re.sub(escaped, "***", text)
-        if is_cut:
-            lengths = range(len(self._key), 0, -1)
-            text = next((text[:-n] + "***" for n in lengths if text.endswith(self._key[:n])), text)
-        return text
-
-    def _fit_to_print(self, error: HTTPError) -> HTTPError | None:
-        """Return the error, or None when its traceback quotes a service that sent the key back."""
-        trace = "".join(traceback.format_exception(error))
-        return error if trace == self._hide_key(trace) else None
+            with self._lock:
+                self._fetch = None
+                self._token = token
+            fetch.set_result(token)
 
 
 # --- What one attempt came to ---
@@ -288,10 +496,24 @@ class _Reply:
     body: bytes = b""
     is_cut: bool = False
     fault: str = ""  # why a success is none, known before its body is looked at
+    retry_after: float | None = None
 
     @property
     def is_success(self) -> bool:
         return 200 <= self.status <= 299
+
+    @property
+    def model_status(self) -> int | None:
+        text = self.header("ms-azureml-model-error-statuscode") or ""
+        return int(text) if re.fullmatch("[0-9]{3}", text) else None
+
+    @property
+    def model_reason(self) -> str | None:
+        return self.header("ms-azureml-model-error-reason")
+
+    @property
+    def run_function_failed(self) -> bool:
+        return (self.header("x-ms-run-function-failed") or "").lower() == "true"
 
     def header(self, name: str) -> str | None:
         """Return the first such header, or None where there is none or an empty one."""
@@ -303,6 +525,126 @@ class _Failure:
     """No answer, or not all of a success."""
 
     error: HTTPError
+    reading: bool = False  # the body of a success
+
+    @property
+    def timed_out(self) -> bool:
+        """A refused connection is a NewConnectionError, which urllib3 derives from its TimeoutError."""
+        return any(
+            isinstance(link, (TimeoutError, urllib3.exceptions.TimeoutError))
+            and not isinstance(link, NewConnectionError)
+            for link in _links(self.error)
+        )
+
+    @property
+    def in_connecting(self) -> bool:
+        return any(isinstance(link, ConnectTimeoutError) for link in _links(self.error))
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether it was the network: neither slowness, nor TLS that refuses, nor a reply that would come again."""
+        if self.timed_out:
+            return self.in_connecting
+        *_, root = _links(self.error)
+        if isinstance(root, ssl.SSLError):
+            return self.reading or isinstance(root, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+        if isinstance(self.error, ProxyError):
+            return not isinstance(self.error.original_error, OSError) or self.error.original_error.errno is not None
+        return not isinstance(root, http.client.LineTooLong) and type(root) is not http.client.HTTPException
+
+
+@dataclass
+class _Call:
+    """One call of a user, over all its attempts."""
+
+    method: str
+    url: str
+    body: bytes | None
+    headers: dict[str, str]
+    limit: float
+    deadline: float
+    client_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    attempts: int = 0
+    credentials: list[str] = field(default_factory=list)
+    """Those that were used, to be hidden in texts."""
+
+    def left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def error(self, outcome: _Reply | _Failure, attempt_timeout: float, connect_timeout: float) -> ScoringError:
+        """Return what the user gets to see of an outcome that is no success."""
+        if isinstance(outcome, _Reply):
+            return self.reply_error(outcome.fault, outcome) if outcome.is_success else self._service_error(outcome)
+        limit = self.limit if self.left() <= 0 else min(self.limit, attempt_timeout)
+        if not outcome.timed_out:
+            reason = self._excerpt(_what_happened(outcome.error))
+        elif outcome.in_connecting:
+            reason = f"no connection within {min(limit, connect_timeout):g} s"
+        else:
+            reason = f"no complete reply within {limit:g} s"
+        error = self.transport_error(reason, outcome.timed_out)
+        error.__cause__ = self._fit_to_print(outcome.error)
+        return error
+
+    def transport_error(self, reason: str, timed_out: bool) -> TransportError:
+        return TransportError(self._text(reason), attempts=self.attempts, reason=reason, timed_out=timed_out)
+
+    def _service_error(self, reply: _Reply) -> ServiceError:
+        message = self._hide(_service_message(reply.body), reply.is_cut)
+        request_id = self._hidden(reply.header("x-request-id") or reply.header("x-ms-request-id"))
+        excerpt = self._excerpt(message)
+        reason = f"{reply.status}: {excerpt}" if excerpt else f"{reply.status}"
+        return ServiceError(
+            self._text(reason, request_id),
+            attempts=self.attempts,
+            reason=reason,
+            status=reply.status,
+            message=message,
+            body=reply.body,
+            request_id=request_id,
+            client_request_id=self.client_request_id,
+            retry_after=reply.retry_after,
+            model_status=reply.model_status,
+            model_reason=self._hidden(reply.model_reason),
+            run_function_failed=reply.run_function_failed,
+        )
+
+    def reply_error(self, reason: str, reply: _Reply) -> ReplyError:
+        reason = self._excerpt(reason)
+        excerpt = self._excerpt(reply.body[:_ERROR_BODY_BYTES].decode(errors="replace"), reply.is_cut)
+        text = self._text(f"{reason}: {excerpt}" if excerpt else reason)
+        return ReplyError(text, attempts=self.attempts, reason=reason, excerpt=excerpt)
+
+    def _text(self, what: str, request_id: str | None = None) -> str:
+        details = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
+        if request_id:
+            details += f", request id {self._excerpt(request_id)}"
+        return f"{self.method} {_without_query(self.url)}: {what} ({details})"
+
+    def _excerpt(self, text: str, is_cut: bool = False) -> str:
+        """Return the beginning of a text from outside, fit for a log: one line, without the credential."""
+        text = self._hide(text, is_cut)
+        if len(text) > _EXCERPT_CHARACTERS:
+            text = text[: _EXCERPT_CHARACTERS - 1] + "…"
+        return "".join(character if character.isprintable() else " " for character in text).strip()
+
+    def _hidden(self, text: str | None) -> str | None:
+        return text and self._hide(text)
+
+    def _hide(self, text: str, is_cut: bool = False) -> str:
+        """Replace credentials by ***, also where JSON escapes part of one, and a beginning where the text was cut."""
+        for credential in self.credentials:
+            escaped = "".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in credential)
+            text = re.sub(escaped, "***", text)
+            if is_cut:
+                lengths = range(len(credential), 0, -1)
+                text = next((text[:-n] + "***" for n in lengths if text.endswith(credential[:n])), text)
+        return text
+
+    def _fit_to_print(self, error: HTTPError) -> HTTPError | None:
+        """Return the error, or None when its traceback quotes a service that sent the credential back."""
+        trace = "".join(traceback.format_exception(error))
+        return error if trace == self._hide(trace) else None
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
@@ -312,14 +654,6 @@ def _links(error: BaseException) -> Iterator[BaseException]:
         yield link
         wrapped = link.args[-1] if link.args else None
         link = wrapped if isinstance(wrapped, BaseException) else link.__cause__
-
-
-def _timed_out(error: HTTPError) -> bool:
-    """A refused connection is a NewConnectionError, which urllib3 derives from its TimeoutError."""
-    return any(
-        isinstance(link, (TimeoutError, urllib3.exceptions.TimeoutError)) and not isinstance(link, NewConnectionError)
-        for link in _links(error)
-    )
 
 
 _WHAT_HAPPENED: tuple[tuple[type[BaseException], str], ...] = (
@@ -352,6 +686,8 @@ class ScoringError(Exception):
     text: str
     attempts: int
     """Requests sent."""
+    reason: str
+    """The middle of the text: what the last attempt came to."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle without calling __init__, which needs more than the text."""
@@ -371,6 +707,8 @@ class ServiceError(ScoringError):
     """The service's id of the request, for its logs and for support."""
     client_request_id: str
     """Our id of the call (C39)."""
+    retry_after: float | None
+    """Seconds that the service asked to wait (C41)."""
     model_status: int | None
     """The status of the model behind a 424 (W27)."""
     model_reason: str | None
@@ -391,7 +729,6 @@ class TransportError(ScoringError):
 class ReplyError(ScoringError):
     """The service said success, but its body is not one finite number for each row (C31-C35)."""
 
-    reason: str
     excerpt: str
     """The beginning of the body, fit for a log, at most 300 characters."""
 
@@ -424,15 +761,36 @@ def _checked_uri(text: str) -> urllib.parse.SplitResult:
     return uri
 
 
-def _check_key(key: str) -> None:
-    if not isinstance(key, str):
-        raise TypeError(f"the key must be a str, not {type(key).__name__}")
-    if not key:
-        raise ValueError("the key is empty")
-    if found := re.search("[^!-~]", key):
+def _check_credential(name: str, text: str) -> None:
+    _check_header_text(name, text, "!-~", " (a trailing newline?)")
+
+
+def _check_header_text(name: str, text: str, allowed: str, hint: str = "") -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"the {name} must be a str, not {type(text).__name__}")
+    if not text:
+        raise ValueError(f"the {name} is empty")
+    if found := re.search(f"^ |[^{allowed}]| $", text):
         raise ValueError(
-            f"the key has a character that cannot be sent in a header at position {found.start()} (a trailing newline?)"
+            f"the {name} has a character that cannot be sent in a header at position {found.start()}{hint}"
         )
+
+
+def _checked_count(name: str, value: int, least: int) -> int:
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number above {least - 1}")
+    return value
+
+
+def _checked_statuses(statuses: Collection[int]) -> frozenset[int]:
+    for status in statuses:
+        if not isinstance(status, int) or not 400 <= status <= 599:
+            raise ValueError(f"retry_statuses: {status} is not between 400 and 599")
+    return frozenset(statuses)
+
+
+def _without_query(uri: str) -> str:
+    return uri.partition("?")[0]
 
 
 def _checked_seconds(name: str, value: float) -> float:
@@ -483,7 +841,7 @@ class _WrongReply(Exception):
 
 
 def _read_predictions(body: bytes, row_count: int) -> list[float]:
-    value = _read_json(body)
+    value = _read_json(body, parse_int=float)
     if isinstance(value, dict):
         error = value.get("error")
         error = error.get("message") if isinstance(error, dict) else error
@@ -505,8 +863,8 @@ def _read_predictions(body: bytes, row_count: int) -> list[float]:
     return value
 
 
-def _read_json(body: bytes) -> Any:
-    """Return any JSON value, its numbers all as doubles. JSON is UTF-8 whatever a charset says (C32)."""
+def _read_json(body: bytes, parse_int: Callable[[str], float] = int) -> Any:
+    """Return any JSON value. JSON is UTF-8 whatever a charset says (C32)."""
     try:
         text = body.removeprefix(b"\xef\xbb\xbf").decode()
     except UnicodeDecodeError:
@@ -514,7 +872,7 @@ def _read_json(body: bytes) -> Any:
     if not text.strip(" \t\r\n"):
         raise _WrongReply("the reply is empty")
     try:
-        return json.loads(text, parse_int=float, parse_constant=_refuse_constant)
+        return json.loads(text, parse_int=parse_int, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise _WrongReply("the reply is not JSON") from None
 
@@ -683,15 +1041,27 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        tls = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ValueError("the CA file holds no certificate") from None
+    except OSError as error:
+        raise ValueError(f"the CA file cannot be read: {error.strerror}") from None
+    if ca_file is not None and not tls.get_ca_certs():
+        raise ValueError("the CA file holds no certificate")
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    return tls
+
+
 def _open_pool(
-    scoring_uri: str, uri: urllib.parse.SplitResult, connect_timeout: float
+    uri: urllib.parse.SplitResult, connect_timeout: float, ca_file: str | None, proxy_option: str | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
-    """Return the pool and the request target, which is the whole URI where a proxy forwards plain http."""
-    proxy = _environment_proxy(uri)
-    tls = None
-    if "https" in (uri.scheme, proxy and proxy.scheme):
-        tls = ssl.create_default_context()
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    """Return the pool, and what stands before a request target: the origin where a proxy forwards plain http."""
+    proxy = _checked_proxy(proxy_option) if proxy_option is not None else _environment_proxy(uri)
+    if _is_loopback(uri.hostname):
+        proxy = None
+    tls = _trust(ca_file) if ca_file is not None or "https" in (uri.scheme, proxy and proxy.scheme) else None
     options: dict[str, Any] = {
         "maxsize": _POOL_SIZE,
         "retries": False,
@@ -706,18 +1076,21 @@ def _open_pool(
         manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     pool = manager.connection_from_host(uri.hostname, uri.port, uri.scheme)
-    target = scoring_uri[len(f"{uri.scheme}://{uri.netloc}") :]
-    if not target.startswith("/"):
-        target = "/" + target
-    if proxy is not None and uri.scheme == "http":
-        target = f"http://{uri.netloc}{target}"
-    return pool, target
+    return pool, f"http://{uri.netloc}" if proxy is not None and uri.scheme == "http" else ""
+
+
+def _checked_proxy(text: str) -> urllib3.util.Url:
+    if not isinstance(text, str) or not re.fullmatch(
+        r"http://[A-Za-z0-9.-]+:[0-9]+/?|http://\[[0-9a-fA-F:.]+\]:[0-9]+/?", text
+    ):
+        raise ValueError("the proxy must be http://host:port")
+    return urllib3.util.parse_url(text)
 
 
 def _environment_proxy(uri: urllib.parse.SplitResult) -> urllib3.util.Url | None:
     proxies = urllib.request.getproxies()
     text = proxies.get(uri.scheme) or proxies.get("all")
-    if not text or _is_loopback(uri.hostname) or urllib.request.proxy_bypass(uri.netloc):
+    if not text or urllib.request.proxy_bypass(uri.netloc):
         return None
     try:
         proxy = urllib3.util.parse_url(text if "://" in text else f"http://{text}")

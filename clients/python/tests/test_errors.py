@@ -17,7 +17,7 @@ Serve = Callable[..., RawServer]
 
 
 def refused(server: RawServer, **options: Any) -> ServiceError:
-    with ScoringClient(server.uri, **options) as client, pytest.raises(ServiceError) as caught:
+    with ScoringClient(server.uri, **{"max_retries": 0, **options}) as client, pytest.raises(ServiceError) as caught:
         client.score([[1.5], [2.5]])
     assert len(server.requests) == 1
     return caught.value
@@ -37,7 +37,7 @@ def test_every_other_status_is_a_service_error(serve: Serve, status: int) -> Non
 def test_switching_protocols_is_a_service_error_and_ends_the_connection(serve: Serve) -> None:
     upgrade = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
     server = serve(raw(upgrade), reply([0.5]))
-    with ScoringClient(server.uri) as client:
+    with ScoringClient(server.uri, max_retries=0) as client:
         with pytest.raises(ServiceError, match="101"):
             client.score([[1.5]])
         assert client.score([[1.5]]) == [0.5]
@@ -110,7 +110,7 @@ def test_message_in_the_text_is_one_short_line(serve: Serve) -> None:
 
 def test_text_with_everything(serve: Serve) -> None:
     server = serve(reply({"message": "Expects 10 columns"}, 400, ("X-Request-Id", "abc-1")))
-    with ScoringClient(server.uri + "?code=secret") as client, pytest.raises(ServiceError) as caught:
+    with ScoringClient(server.uri + "?code=secret", max_retries=0) as client, pytest.raises(ServiceError) as caught:
         client.score([[1.5]])
     assert str(caught.value) == f"POST {server.uri}: 400: Expects 10 columns (1 attempt, request id abc-1)"
 
@@ -228,7 +228,7 @@ def test_family() -> None:
 
 @pytest.mark.parametrize("play", [reply({"message": "no"}, 400, ("x-request-id", "a")), reply([]), close()])
 def test_errors_cross_process_boundaries(serve: Serve, play: Play) -> None:
-    with ScoringClient(serve(play).uri) as client, pytest.raises(ScoringError) as caught:
+    with ScoringClient(serve(play).uri, max_retries=0) as client, pytest.raises(ScoringError) as caught:
         client.score([[1.5]])
     copy = pickle.loads(pickle.dumps(caught.value))
     assert type(copy) is type(caught.value)

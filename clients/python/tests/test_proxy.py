@@ -97,7 +97,7 @@ def test_connect_timeout_bounds_the_tunnel(serve: Serve, monkeypatch: pytest.Mon
     proxy = serve(silence())
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
     with (
-        ScoringClient("https://service.test/score", connect_timeout=0.15) as client,
+        ScoringClient("https://service.test/score", connect_timeout=0.15, max_retries=0) as client,
         pytest.raises(TransportError, match=r"no connection within 0\.15 s") as caught,
     ):
         client.score([[1.5]])
@@ -108,7 +108,7 @@ def test_connect_timeout_bounds_the_tunnel(serve: Serve, monkeypatch: pytest.Mon
 def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with refused_port() as port:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
-        client = ScoringClient("http://service.test/score")
+        client = ScoringClient("http://service.test/score", max_retries=0)
         with client, pytest.raises(TransportError, match="the proxy: connection refused") as caught:
             client.score([[1.5]])
     assert not caught.value.timed_out

@@ -16,7 +16,7 @@ JSON = ("Content-Type", "application/json")
 
 
 def score(server: RawServer, rows: int = 2, **options: Any) -> list[float]:
-    with ScoringClient(server.uri, **options) as client:
+    with ScoringClient(server.uri, **{"max_retries": 0, **options}) as client:
         return client.score([[1.5]] * rows)
 
 

@@ -24,7 +24,7 @@ def everything_shown(error: BaseException) -> str:
 
 def echoed(serve: Serve, play: Play, key: str = KEY) -> ScoringError:
     server = serve(play)
-    with ScoringClient(server.uri, key=key) as client, pytest.raises(ScoringError) as caught:
+    with ScoringClient(server.uri, key=key, max_retries=0) as client, pytest.raises(ScoringError) as caught:
         client.score([[1.5]])
     [request] = server.requests
     assert request.raw.count(key.encode()) == 1
@@ -141,7 +141,7 @@ def test_broken_replies_that_echo_the_key(
 
 def test_nothing_is_logged_with_the_key(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(reply([0.5]), reply({}, 401), raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"))
-    with caplog.at_level(logging.DEBUG), ScoringClient(server.uri, key=KEY) as client:
+    with caplog.at_level(logging.DEBUG), ScoringClient(server.uri, key=KEY, max_retries=0) as client:
         client.score([[1.5]])
         for _ in range(2):
             with pytest.raises(ScoringError):

@@ -36,7 +36,7 @@ def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 
 def refused(server: RawServer) -> TransportError:
-    with ScoringClient(server.uri, key="Zk3vWq8RsT") as client, pytest.raises(TransportError) as caught:
+    with ScoringClient(server.uri, key="Zk3vWq8RsT", max_retries=0) as client, pytest.raises(TransportError) as caught:
         client.score([[1.5]])
     assert server.requests == []
     assert not caught.value.timed_out
@@ -76,7 +76,7 @@ def test_tls_1_1_is_not_spoken(serve: Serve, authority: trustme.CA) -> None:
 def test_minimum_version_is_ours_whatever_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
     made = ssl.create_default_context()
     made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    monkeypatch.setattr(ssl, "create_default_context", lambda: made)
+    monkeypatch.setattr(ssl, "create_default_context", lambda cafile=None: made)
     ScoringClient("https://service.test/score").close()
     assert made.minimum_version is ssl.TLSVersion.TLSv1_2
 
@@ -142,7 +142,7 @@ def test_no_tls_there(answer: bytes, linger: bytes, text: str) -> None:
         thread = threading.Thread(target=ends_the_handshake, args=(listener, answer, linger))
         thread.start()
         uri = f"https://127.0.0.1:{listener.getsockname()[1]}/score"
-        with ScoringClient(uri) as client, pytest.raises(TransportError) as caught:
+        with ScoringClient(uri, max_retries=0) as client, pytest.raises(TransportError) as caught:
             client.score([[1.5]])
         thread.join(PATIENCE)
     assert text in str(caught.value)

@@ -26,7 +26,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def failed(uri: str, **options: Any) -> TransportError:
-    with ScoringClient(uri, **options) as client, pytest.raises(TransportError) as caught:
+    with ScoringClient(uri, **{"max_retries": 0, **options}) as client, pytest.raises(TransportError) as caught:
         client.score([[1.5]])
     assert caught.value.attempts == 1
     assert caught.value.__cause__ is not None
@@ -92,7 +92,7 @@ def test_no_whole_reply(serve: Serve, play: Play, text: str | None) -> None:
 
 def test_a_failure_leaves_the_client_usable(serve: Serve) -> None:
     server = serve(close(), reset(), close(OK + b"[1.5"), raw(b"garbage\r\n\r\n"), reply([0.5]))
-    with ScoringClient(server.uri) as client:
+    with ScoringClient(server.uri, max_retries=0) as client:
         for _ in range(4):
             with pytest.raises(TransportError):
                 client.score([[1.5]])
@@ -236,7 +236,7 @@ def test_connect_timeout_does_not_bound_the_reply(serve: Serve) -> None:
     server = serve(slow)
     timer = threading.Timer(2 * SOON, released.set)
     timer.start()
-    with ScoringClient(server.uri, connect_timeout=SOON) as client:
+    with ScoringClient(server.uri, connect_timeout=SOON, max_retries=0) as client:
         assert client.score([[1.5]]) == [0.5]
     timer.join()
 
