@@ -266,6 +266,17 @@ def test_doubtful_results_carry_a_note(tmp_path: Path) -> None:
     assert "not the same work" in other_work
 
 
+@pytest.mark.parametrize(("client_us", "good"), [(100.0, True), (200.0, False)])
+def test_one_goal_that_is_missed_is_enough(tmp_path: Path, client_us: float, good: bool) -> None:
+    findings = clients.Findings(made_up(tmp_path, ""))
+    for load in clients.LOADS:
+        findings.runs[load.name] = [(run_of(0.5, 1000), run_of(0.5, 1000))]
+    slow = clients.Run(sample(p50_us=client_us, p99_us=300), 1000, 0.5)
+    bare = clients.Run(sample(p50_us=100), 1000, 0.5)
+    findings.runs[clients.SMALL.name] = [(bare, slow)]
+    assert clients.tell([findings]) is good
+
+
 # --- Where it runs ---
 
 
