@@ -37,16 +37,17 @@ import traceback
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
-from types import TracebackType
+from pathlib import Path
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, SupportsFloat, TypeVar, cast
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ClosedPoolError, ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
 
 __all__ = ["AccessToken", "ReplyError", "Retry", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
 
@@ -80,6 +81,9 @@ class Retry:
     """Seconds."""
     reason: str
     """What the last attempt came to."""
+
+
+# --- Client ---
 
 
 class ScoringClient:
@@ -158,6 +162,10 @@ class ScoringClient:
         self._on_retry = on_retry
         self._call_headers = {} if deployment is None else {"azureml-model-deployment": deployment}
         self._origin = f"{uri.scheme}://{uri.netloc}"
+        self._folder = f"{self._origin}{uri.path.rpartition('/')[0]}/"
+        self._lock = threading.Lock()
+        self._calls_under_way = 0
+        self._is_closed = False
         self._pool, self._target_prefix = _open_pool(uri, self._connect_timeout, ca_file, proxy)
         # Replaced by tests.
         self._sleep: Callable[[float], object] = time.sleep
@@ -195,7 +203,7 @@ class ScoringClient:
         """
         if isinstance(payload, (str, bytes, bytearray)):
             kind = type(payload).__name__
-            raise TypeError(f"the payload is a {kind}, which would be encoded twice: use json.loads, or score_bytes")
+            raise TypeError(f"the payload is a {kind}: it would be encoded twice; use json.loads or score_bytes")
         body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
         return self._post(body, "application/json", timeout, _read_json)
 
@@ -226,8 +234,7 @@ class ScoringClient:
             ServiceError, TransportError, ReplyError: See the top of this file. A service without one answers 404.
             RuntimeError: The client is closed.
         """
-        call = self._begin("GET", "swagger.json", None, {}, timeout)
-        return self._read(call, self._complete(call, self._max_retries), _read_json)
+        return self._run(self._call("GET", "swagger.json", timeout=timeout), self._max_retries, _read_json)
 
     def is_healthy(self, *, timeout: float | None = None) -> bool:
         """Return whether the service's root says `Healthy` (C51). One attempt.
@@ -236,16 +243,19 @@ class ScoringClient:
             TransportError: There was no answer.
             RuntimeError: The client is closed.
         """
-        call = self._begin("GET", "./", None, {}, timeout)
         try:
-            text = self._complete(call, 0).body.decode(errors="replace").strip()
+            body = self._run(self._call("GET", "", timeout=timeout), 0, bytes)
         except (ServiceError, ReplyError):
             return False
-        return text in ("Healthy", '"Healthy"')
+        return body.strip() in (b"Healthy", b'"Healthy"')
 
     def close(self) -> None:
-        """Close idle connections. Calls under way go on to their end; later ones raise RuntimeError."""
-        self._pool.close()
+        """Release the connections. Calls under way go on to their end; later ones raise RuntimeError."""
+        with self._lock:
+            self._is_closed = True
+            is_idle = self._calls_under_way == 0
+        if is_idle:
+            self._pool.close()
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -264,21 +274,39 @@ class ScoringClient:
     # --- Sending ---
 
     def _post(self, body: bytes, content_type: str, timeout: float | None, read: Callable[[bytes], _T]) -> _T:
-        call = self._begin("POST", None, body, {"Content-Type": content_type, **self._call_headers}, timeout)
-        return self._read(call, self._complete(call, self._max_retries), read)
+        headers = {"Content-Type": content_type, **self._call_headers}
+        return self._run(self._call("POST", None, body, headers, timeout), self._max_retries, read)
 
-    def _read(self, call: _Call, reply: _Reply, read: Callable[[bytes], _T]) -> _T:
-        try:
-            return read(reply.body)
-        except _WrongReply as wrong:
-            raise call.reply_error(str(wrong), reply) from None
-
-    def _begin(
-        self, method: str, relative: str | None, body: bytes | None, headers: dict[str, str], timeout: float | None
+    def _call(
+        self,
+        method: str,
+        beside: str | None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        timeout: float | None = None,
     ) -> _Call:
         limit = self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
-        url = self._uri if relative is None else urllib.parse.urljoin(self._uri, relative)
+        url = self._uri if beside is None else self._folder + beside
         return _Call(method, url, body, headers, limit, time.monotonic() + limit)
+
+    def _run(self, call: _Call, max_retries: int, read: Callable[[bytes], _T]) -> _T:
+        """Make a call to its end. The last one to end after `close` closes the pool."""
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the client is closed")
+            self._calls_under_way += 1
+        try:
+            reply = self._complete(call, max_retries)
+            try:
+                return read(reply.body)
+            except _WrongReply as wrong:
+                raise call.reply_error(str(wrong), reply) from None
+        finally:
+            with self._lock:
+                self._calls_under_way -= 1
+                is_last = self._is_closed and self._calls_under_way == 0
+            if is_last:
+                self._pool.close()
 
     def _complete(self, call: _Call, max_retries: int) -> _Reply:
         """Make attempts until one is a success, and return its reply; raise what the last one came to."""
@@ -287,15 +315,17 @@ class ScoringClient:
         while True:
             credential = self._credential(call)
             outcome = self._send(call, credential)
-            if isinstance(outcome, _Reply):
-                if outcome.is_success and not outcome.fault:
-                    return outcome
-                if outcome.status == 401 and self._tokens is not None and not renewed:
-                    renewed = True
-                    self._tokens.drop(credential)
-                    if self._credential(call) != credential:
-                        continue
-                    self._tokens.drop(credential)
+            if isinstance(outcome, _Reply) and outcome.status == 401 and self._tokens is not None and not renewed:
+                renewed = True
+                refused = credential
+                self._tokens.drop(refused)
+                credential = self._credential(call)
+                if credential != refused:
+                    outcome = self._send(call, credential)
+                else:
+                    self._tokens.drop(refused)
+            if isinstance(outcome, _Reply) and outcome.is_success and not outcome.fault:
+                return outcome
             error = call.error(outcome, self._attempt_timeout, self._connect_timeout)
             hint = outcome.retry_after if isinstance(outcome, _Reply) else None
             wait = max(hint or 0.0, back_off(retries, self._base_delay, self._max_delay, self._random()))
@@ -342,8 +372,6 @@ class ScoringClient:
                 preload_content=False,
                 decode_content=False,
             )
-        except ClosedPoolError:
-            raise RuntimeError("the client is closed") from None
         except HTTPError as error:
             return _Failure(error)
         try:
@@ -560,7 +588,7 @@ class _Call:
     method: str
     url: str
     body: bytes | None
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     limit: float
     deadline: float
     client_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -575,13 +603,12 @@ class _Call:
         """Return what the user gets to see of an outcome that is no success."""
         if isinstance(outcome, _Reply):
             return self.reply_error(outcome.fault, outcome) if outcome.is_success else self._service_error(outcome)
-        limit = self.limit if self.left() <= 0 else min(self.limit, attempt_timeout)
         if not outcome.timed_out:
             reason = self._excerpt(_what_happened(outcome.error))
-        elif outcome.in_connecting:
-            reason = f"no connection within {min(limit, connect_timeout):g} s"
         else:
-            reason = f"no complete reply within {limit:g} s"
+            awaited = "connection" if outcome.in_connecting else "complete reply"
+            limit = min(attempt_timeout, connect_timeout) if outcome.in_connecting else attempt_timeout
+            reason = f"no {awaited} within {self.limit if self.left() <= 0 else limit:g} s"
         error = self.transport_error(reason, outcome.timed_out)
         error.__cause__ = self._fit_to_print(outcome.error)
         return error
@@ -633,7 +660,7 @@ class _Call:
 
     def _hide(self, text: str, is_cut: bool = False) -> str:
         """Replace credentials by ***, also where JSON escapes part of one, and a beginning where the text was cut."""
-        for credential in self.credentials:
+        for credential in sorted(self.credentials, key=len, reverse=True):
             escaped = "".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in credential)
             text = re.sub(escaped, "***", text)
             if is_cut:
@@ -1043,12 +1070,14 @@ class _TLSPool(urllib3.HTTPSConnectionPool):
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
     try:
+        if ca_file is not None:
+            Path(ca_file).open("rb").close()  # OpenSSL takes "" for no file at all, and says little of a folder
         tls = ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:
         raise ValueError("the CA file holds no certificate") from None
     except OSError as error:
         raise ValueError(f"the CA file cannot be read: {error.strerror}") from None
-    if ca_file is not None and not tls.get_ca_certs():
+    if ca_file is not None and not tls.cert_store_stats()["x509"]:
         raise ValueError("the CA file holds no certificate")
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     return tls
@@ -1058,9 +1087,11 @@ def _open_pool(
     uri: urllib.parse.SplitResult, connect_timeout: float, ca_file: str | None, proxy_option: str | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
     """Return the pool, and what stands before a request target: the origin where a proxy forwards plain http."""
-    proxy = _checked_proxy(proxy_option) if proxy_option is not None else _environment_proxy(uri)
+    proxy = None if proxy_option is None else _checked_proxy(proxy_option)
     if _is_loopback(uri.hostname):
         proxy = None
+    elif proxy is None:
+        proxy = _environment_proxy(uri)
     tls = _trust(ca_file) if ca_file is not None or "https" in (uri.scheme, proxy and proxy.scheme) else None
     options: dict[str, Any] = {
         "maxsize": _POOL_SIZE,

@@ -76,7 +76,9 @@ def test_fences_are_cut_from_this_file() -> None:
 def test_every_option_and_field_is_in_the_tables() -> None:
     readme = README.read_text(encoding="utf-8")
     options = readme.split("### Options")[1].split("### Errors")[0]
-    names = [name for cell in re.findall(r"^\| (`.*?) \|", options, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)]
+    names = [
+        name for cell in re.findall(r"^\| (`.*?) \|", options, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    ]
     assert set(names) == set(ScoringClient.__init__.__kwdefaults__ or ())
     for error in (ServiceError, TransportError, ReplyError):
         [row] = re.findall(rf"^\| `{error.__name__}` .*$", readme, re.MULTILINE)
