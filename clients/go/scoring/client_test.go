@@ -1,6 +1,7 @@
 package scoring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const secret = "s3cr3t-key/with+all=of~it"
@@ -20,8 +22,10 @@ var (
 	twoPredictions = reply(200, "[1.5, 2.5]", "Content-Type: application/json")
 )
 
+// newClient makes a client that waits only a moment before a retry, unless the options say otherwise.
 func newClient(t *testing.T, uri string, options Options) *Client {
 	t.Helper()
+	options.BaseDelay = cmp.Or(options.BaseDelay, time.Millisecond)
 	client, err := NewClient(uri, options)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +146,7 @@ func TestCallsShareAConnectionAndNotAnID(t *testing.T) {
 // An error's body is read, so that its connection serves the next call too.
 func TestErrorKeepsTheConnection(t *testing.T) {
 	t.Parallel()
-	service := serve(t, reply(503, "later"), twoPredictions)
+	service := serve(t, reply(504, "later"), twoPredictions)
 	client := newClient(t, service.uri, Options{})
 	scoreError[*ServiceError](t, client)
 	scoreTwo(t, client)
@@ -225,7 +229,8 @@ func TestNotFiniteRowsAreNotSent(t *testing.T) {
 	}
 }
 
-// B22, B46, B50: every status but 2xx is a service error, and asked for once.
+// Proves B22, B42, B43, B46, B50.
+// Every status but 2xx is a service error, and four of them are asked for again.
 func TestStatusDecides(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{300, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 413, 415, 424, 429, 431, 499, 500, 501, 502, 503, 504, 599, 999} {
@@ -237,9 +242,12 @@ func TestStatusDecides(t *testing.T) {
 			}
 			service := serve(t, reply(status, body, "Location: /elsewhere", "Content-Type: application/json"))
 			err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{Key: NewKey(secret)}))
-			service.one(t)
-			if err.StatusCode != status || err.Attempts != 1 {
-				t.Errorf("status %d after %d attempts, want %d after 1", err.StatusCode, err.Attempts, status)
+			attempts := 1
+			if status == 429 || status == 500 || status == 502 || status == 503 {
+				attempts = 4
+			}
+			if got := len(service.got()); err.StatusCode != status || err.Attempts != attempts || got != attempts {
+				t.Errorf("status %d after %d attempts and %d requests, want %d after %d", err.StatusCode, err.Attempts, got, status, attempts)
 			}
 		})
 	}
@@ -381,7 +389,7 @@ func TestErrorBodyIsCut(t *testing.T) {
 		}
 		return false
 	})
-	err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{}))
+	err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{MaxRetries: -1}))
 	if len(err.Body) != 64<<10 || err.StatusCode != 500 {
 		t.Errorf("status %d and %d bytes, want 500 and %d", err.StatusCode, len(err.Body), 64<<10)
 	}
@@ -414,7 +422,7 @@ func TestServiceError(t *testing.T) {
 func TestServiceErrorWithoutHeaders(t *testing.T) {
 	t.Parallel()
 	service := serve(t, reply(500, "", "x-ms-request-id: second", "ms-azureml-model-error-statuscode: soon", "x-ms-run-function-failed: False"))
-	err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{}))
+	err := scoreError[*ServiceError](t, newClient(t, service.uri, Options{MaxRetries: -1}))
 	want := &ServiceError{Call: err.Call, StatusCode: 500, Body: []byte{}, RequestID: "second"}
 	if !reflect.DeepEqual(err, want) {
 		t.Errorf("got %#v, want %#v", err, want)
@@ -424,7 +432,8 @@ func TestServiceErrorWithoutHeaders(t *testing.T) {
 	}
 }
 
-// B40, B60: no complete reply is a transport error, after one request.
+// Proves B15, B40, B48, B60.
+// No complete reply is a transport error, after four requests with the same bytes.
 func TestNoWholeReply(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -451,15 +460,24 @@ func TestNoWholeReply(t *testing.T) {
 			t.Parallel()
 			service := serve(t, test.answer)
 			err := scoreError[*TransportError](t, newClient(t, service.uri+"?code=hidden", Options{Key: NewKey(secret)}))
-			request := service.one(t)
-			if want := (Call{"POST", service.uri, request.header("x-ms-client-request-id")[0], 1}); err.FailedCall() != want {
+			requests := service.got()
+			request := requests[0]
+			for _, again := range requests {
+				if again.line != request.line || !slices.Equal(again.headers, request.headers) || again.body != request.body {
+					t.Errorf("%v was sent after %v", again, request)
+				}
+			}
+			if len(requests) != 4 {
+				t.Errorf("%d requests, want 4", len(requests))
+			}
+			if want := (Call{"POST", service.uri, request.header("x-ms-client-request-id")[0], 4}); err.FailedCall() != want {
 				t.Errorf("the call is %v, want %v", err.FailedCall(), want)
 			}
 			if err.Timeout() {
 				t.Error("Timeout() is true")
 			}
 			text := err.Error()
-			if !strings.HasPrefix(text, "POST "+service.uri+": ") || !strings.HasSuffix(text, " (1 attempt)") || !strings.Contains(text, test.text) {
+			if !strings.HasPrefix(text, "POST "+service.uri+": ") || !strings.HasSuffix(text, " (4 attempts)") || !strings.Contains(text, test.text) {
 				t.Errorf("the text is %q, want it to contain %q", text, test.text)
 			}
 		})
@@ -470,7 +488,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	uri := refusedURI(t)
 	err := scoreError[*TransportError](t, newClient(t, uri, Options{}))
-	if want := "POST " + uri + ": dial tcp "; !strings.HasPrefix(err.Error(), want) || err.Timeout() || err.Attempts != 1 {
+	if want := "POST " + uri + ": dial tcp "; !strings.HasPrefix(err.Error(), want) || err.Timeout() || err.Attempts != 4 {
 		t.Errorf("got %q, timeout %v, attempts %d", err, err.Timeout(), err.Attempts)
 	}
 	var cause *net.OpError
@@ -479,17 +497,20 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A POST on a kept connection that the server closes is not sent again behind the caller's back.
+// Proves B40.
+// A POST on a kept connection that the server closes is repeated by the client, and not behind its back.
 func TestStaleConnection(t *testing.T) {
 	t.Parallel()
-	service := serve(t, twoPredictions, bytesOf("", false))
-	client := newClient(t, service.uri, Options{})
+	service := serve(t, twoPredictions, bytesOf("", false), twoPredictions)
+	var retries []Retry
+	client := newClient(t, service.uri, Options{OnRetry: func(retry Retry) error {
+		retries = append(retries, retry)
+		return nil
+	}})
 	scoreTwo(t, client)
-	if err := scoreError[*TransportError](t, client); err.Attempts != 1 {
-		t.Errorf("%d attempts, want 1", err.Attempts)
-	}
-	if got := service.got(); len(got) != 2 {
-		t.Errorf("%d requests for 2 calls", len(got))
+	scoreTwo(t, client)
+	if got := len(service.got()); got != 3 || len(retries) != 1 {
+		t.Errorf("%d requests, want 3, and the retries %v, want one", got, retries)
 	}
 }
 
@@ -499,7 +520,10 @@ func TestDefaults(t *testing.T) {
 	if got := newClient(t, "https://example.com", Options{}).maxReplyBytes; got != 64<<20 {
 		t.Errorf("a reply may have %d bytes, want 64 MiB", got)
 	}
-	if newTransport(DefaultConnectTimeout, true).Proxy != nil || newTransport(DefaultConnectTimeout, false).Proxy == nil {
-		t.Error("a proxy is used for loopback, or never")
+	for _, loopback := range []bool{true, false} {
+		transport, err := newTransport(Options{}, DefaultConnectTimeout, loopback)
+		if err != nil || (transport.Proxy == nil) != loopback {
+			t.Errorf("loopback %v: a proxy is used: %v, %v", loopback, transport.Proxy != nil, err)
+		}
 	}
 }

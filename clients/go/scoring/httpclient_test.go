@@ -41,7 +41,7 @@ func TestHTTPClientFails(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, "https://example.com/score?code=hidden", Options{HTTPClient: testHTTPClient})
 	err := scoreError[*TransportError](t, client)
-	if want := "POST https://example.com/score: no network (1 attempt)"; err.Error() != want {
+	if want := "POST https://example.com/score: no network (4 attempts)"; err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
 }

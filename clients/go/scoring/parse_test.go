@@ -19,7 +19,7 @@ func TestArguments(t *testing.T) {
 		fragment = "the scoring URI must not contain a fragment"
 		dots     = "the scoring URI must not contain dot segments"
 		plain    = "a key over plain http to a host that is not loopback: use https, or AllowInsecureHTTP if the network is trusted"
-		negative = "Timeout, ConnectTimeout and MaxReplyBytes must not be negative"
+		negative = " must not be negative"
 	)
 	tests := []struct {
 		uri     string
@@ -83,9 +83,9 @@ func TestArguments(t *testing.T) {
 		{"http://127.0.0.1.example.com/score", Options{Key: key}, plain},
 		{"http://localhost.example.com/score", Options{Key: key}, plain},
 
-		{"https://example.com/score", Options{Timeout: -1}, negative},
-		{"https://example.com/score", Options{ConnectTimeout: -1}, negative},
-		{"https://example.com/score", Options{MaxReplyBytes: -1}, negative},
+		{"https://example.com/score", Options{Timeout: -1}, "Timeout" + negative},
+		{"https://example.com/score", Options{ConnectTimeout: -1}, "ConnectTimeout" + negative},
+		{"https://example.com/score", Options{MaxReplyBytes: -1}, "MaxReplyBytes" + negative},
 		{"https://example.com/score", Options{HTTPClient: testHTTPClient, ConnectTimeout: time.Second}, "ConnectTimeout has no effect with HTTPClient: set it there"},
 	}
 	for _, test := range tests {
@@ -289,7 +289,7 @@ func TestPrintable(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	call := Call{Method: "POST", URL: "https://host/path", Attempts: 4}
-	if got, want := call.describe("abc", "503", "busy"), "POST https://host/path: 503: busy (4 attempts, request id abc)"; got != want {
+	if got, want := call.describe("503: busy", "abc"), "POST https://host/path: 503: busy (4 attempts, request id abc)"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -2,11 +2,13 @@ package scoring
 
 import (
 	"crypto/tls"
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,17 +16,18 @@ import (
 // trusting makes a client that trusts the certificate of net/http/httptest, which is for 127.0.0.1 and example.com.
 func trusting(t *testing.T, uri string) *Client {
 	t.Helper()
-	client := newClient(t, uri, Options{})
-	transport := newTransport(client.connectTimeout, true)
-	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
-	certificate, err := x509.ParseCertificate(serverConfig(t).Certificates[0].Certificate[0])
-	if err != nil {
+	return newClient(t, uri, Options{CAFile: caFile(t), MaxRetries: -1})
+}
+
+// caFile is a PEM file with the certificate of serverConfig.
+func caFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: serverConfig(t).Certificates[0].Certificate[0]}
+	if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	transport.TLSClientConfig.RootCAs.AddCert(certificate)
-	client.roundTrip = transport.RoundTrip
-	t.Cleanup(transport.CloseIdleConnections)
-	return client
+	return path
 }
 
 // serverConfig is the TLS set-up of a server with httptest's certificate.
