@@ -1,15 +1,23 @@
 package azureml.scoring;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.ByteArrayInputStream;
 import java.io.EOFException;
+import java.io.IOException;
 import java.math.BigDecimal;
 import java.net.ConnectException;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
 import java.net.ProtocolException;
+import java.net.ProxySelector;
 import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.UnknownHostException;
@@ -25,29 +33,54 @@ import java.net.http.HttpResponse.BodySubscriber;
 import java.net.http.HttpResponse.ResponseInfo;
 import java.net.http.HttpTimeoutException;
 import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
 import java.nio.channels.UnresolvedAddressException;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.KeyStore;
+import java.security.cert.CertificateFactory;
+import java.time.DateTimeException;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.format.DateTimeFormatter;
+import java.time.format.ResolverStyle;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Flow;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLParameters;
+import javax.net.ssl.TrustManagerFactory;
 
 /**
  * Calls a model that is deployed as a web service with Azure Machine Learning.
@@ -64,14 +97,19 @@ import javax.net.ssl.SSLParameters;
  * <p>What can go wrong has a type each:
  *
  * <ul>
- *   <li>{@link IllegalArgumentException}: a bad URI, key, option or row; nothing was sent
+ *   <li>{@link IllegalArgumentException}: a bad URI, credential, option or payload; nothing was
+ *       sent
  *   <li>{@link ServiceException}: the service answered with a status other than 2xx
  *   <li>{@link TransportException}: no whole answer came: refused, reset, TLS, a time limit
- *   <li>{@link ReplyException}: the answer is 2xx and not one number for each row
+ *   <li>{@link ReplyException}: the answer is 2xx and not what was asked for
  * </ul>
  *
  * <p>{@link ScoringException} is the base of the last three. A thread that is interrupted gets
- * {@link InterruptedException}.
+ * {@link InterruptedException}, a call on a closed client {@link IllegalStateException}; what a
+ * token provider or a retry hook throws reaches the caller unchanged.
+ *
+ * <p>The network may be tried again, slowness and wrong answers may not. The credential goes into
+ * one header and nowhere else. A wrong answer is never a success.
  *
  * <p>A client is immutable, and threads may share it: make one and keep it, it reuses connections.
  * Its methods block, and are made to be called from virtual threads where there are any (Java 21).
@@ -81,46 +119,28 @@ import javax.net.ssl.SSLParameters;
  */
 public final class ScoringClient implements AutoCloseable {
 
-  // Bytes of an error's body that are kept (B54), characters of a foreign text that are shown.
-  private static final int MAX_ERROR_BODY = 64 << 10;
-  private static final int MAX_TEXT = 300;
-  private static final Duration CENTURY = Duration.ofDays(36_500); // in nanoseconds still a long
-
-  private static final JsonMapper JSON =
-      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
-
-  private static final String NOT_ABSOLUTE =
-      "the scoring URI must be an absolute http or https URI";
-  private static final Pattern NOT_IN_HEADER = Pattern.compile("[^!-~]");
-  private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
-  private static final Pattern HTML_PAGE = Pattern.compile("(?i)<(!doctype|html|head|body)\\b");
-  private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
-
-  // Escapes of letters, digits and -._~
-  private static final Pattern NEEDLESS_ESCAPE =
-      Pattern.compile("%(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])");
-
-  // Control characters, ends of lines, what turns the direction of writing.
-  private static final Pattern UNPRINTABLE =
-      Pattern.compile("[\\p{Cc}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]");
-
-  private final URI uri;
-  private final String key; // null: no credential
-  private final Duration timeout;
-  private final Duration connectTimeout; // null: the HTTP client is the caller's
-  private final int maxReplyBytes;
-  private final HttpClient http;
-  private volatile boolean closed;
+  // ---- options
 
   /** Options of a {@link ScoringClient}. They are checked by {@link #build}. */
   public static final class Builder {
     private final String scoringUri;
     private String key;
+    private TokenProvider tokenProvider;
     private Duration timeout = Duration.ofSeconds(100);
+    private Duration attemptTimeout = Duration.ofSeconds(60);
     private Duration connectTimeout; // null: 10 s
+    private int maxRetries = 3;
+    private Duration baseDelay = Duration.ofMillis(800);
+    private Duration maxDelay = Duration.ofSeconds(60);
+    private Set<Integer> retryStatuses = Set.of(429, 500, 502, 503);
     private int maxReplyBytes = 64 << 20;
+    private String deployment;
+    private Path caFile;
+    private String proxy;
     private boolean allowInsecureHttp;
+    private Consumer<Retry> onRetry = retry -> {};
     private HttpClient httpClient;
+    private Time time = new Time() {};
 
     private Builder(String scoringUri) {
       this.scoringUri = Objects.requireNonNull(scoringUri, "scoringUri");
@@ -139,13 +159,38 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     /**
-     * Limits a whole call, from the look-up of the host name to the last byte of the reply.
+     * Sets what gives tokens that change, in place of a key (C14). It is called in a thread of its
+     * own, never twice at the same time; one token serves all calls until its {@code refreshBy}, or
+     * until the service refuses it.
+     *
+     * @param tokenProvider what gives a token; default null: none
+     * @return this builder
+     */
+    public Builder tokenProvider(TokenProvider tokenProvider) {
+      this.tokenProvider = tokenProvider;
+      return this;
+    }
+
+    /**
+     * Limits a whole call: token, attempts, waits and bodies.
      *
      * @param timeout a positive time; default 100 s
      * @return this builder
      */
     public Builder timeout(Duration timeout) {
       this.timeout = Objects.requireNonNull(timeout, "timeout");
+      return this;
+    }
+
+    /**
+     * Limits one attempt, from the look-up of the host name to the last byte of the reply. An
+     * attempt that takes longer is not repeated: the model may still be running (C40).
+     *
+     * @param attemptTimeout a positive time; default 60 s
+     * @return this builder
+     */
+    public Builder attemptTimeout(Duration attemptTimeout) {
+      this.attemptTimeout = Objects.requireNonNull(attemptTimeout, "attemptTimeout");
       return this;
     }
 
@@ -161,6 +206,53 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     /**
+     * Limits how often a call is repeated.
+     *
+     * @param maxRetries the attempts after the first; default 3, 0: none
+     * @return this builder
+     */
+    public Builder maxRetries(int maxRetries) {
+      this.maxRetries = maxRetries;
+      return this;
+    }
+
+    /**
+     * Sets the wait before the first repetition, doubled for each one after it, each times a random
+     * 0.5 to 1.5 (C41).
+     *
+     * @param baseDelay a positive time; default 0.8 s
+     * @return this builder
+     */
+    public Builder baseDelay(Duration baseDelay) {
+      this.baseDelay = Objects.requireNonNull(baseDelay, "baseDelay");
+      return this;
+    }
+
+    /**
+     * Limits each wait. A service that asks for a longer one ends the call.
+     *
+     * @param maxDelay a positive time; default 60 s
+     * @return this builder
+     */
+    public Builder maxDelay(Duration maxDelay) {
+      this.maxDelay = Objects.requireNonNull(maxDelay, "maxDelay");
+      return this;
+    }
+
+    /**
+     * Sets the statuses that are repeated. A 500 or 502 of the scoring script itself never is
+     * (W06), a 424 always is when the model is not ready or busy (W27).
+     *
+     * @param retryStatuses statuses from 400 to 599; default 429, 500, 502, 503
+     * @return this builder
+     */
+    public Builder retryStatuses(int... retryStatuses) {
+      this.retryStatuses =
+          IntStream.of(retryStatuses).boxed().collect(Collectors.toUnmodifiableSet());
+      return this;
+    }
+
+    /**
      * Limits the size of a successful reply.
      *
      * @param maxReplyBytes a positive number of bytes; default 64 MiB
@@ -172,10 +264,44 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     /**
-     * Lets the key travel over plain http to a host that is not loopback (C13).
+     * Names the deployment of a managed endpoint that must answer (W30).
      *
-     * @param allowInsecureHttp whether the network is trusted; default false: such a URI with a key
-     *     is refused
+     * @param deployment the name, sent as {@code azureml-model-deployment} with scoring calls;
+     *     default null: the endpoint chooses
+     * @return this builder
+     */
+    public Builder deployment(String deployment) {
+      this.deployment = deployment;
+      return this;
+    }
+
+    /**
+     * Sets the certificates that are trusted, in place of the JVM's.
+     *
+     * @param caFile a PEM file, which is read by {@link #build}; default null: the JVM's
+     * @return this builder
+     */
+    public Builder caFile(Path caFile) {
+      this.caFile = caFile;
+      return this;
+    }
+
+    /**
+     * Sets the proxy. A loopback host is never proxied.
+     *
+     * @param proxy {@code http://host:port}; default null: the JVM's, {@code -Dhttps.proxyHost}
+     * @return this builder
+     */
+    public Builder proxy(String proxy) {
+      this.proxy = proxy;
+      return this;
+    }
+
+    /**
+     * Lets the credential travel over plain http to a host that is not loopback (C13).
+     *
+     * @param allowInsecureHttp whether the network is trusted; default false: such a URI with a
+     *     credential is refused
      * @return this builder
      */
     public Builder allowInsecureHttp(boolean allowInsecureHttp) {
@@ -184,10 +310,23 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     /**
+     * Sets what is called before each wait, by the thread that calls. What it throws ends the call
+     * and reaches the caller.
+     *
+     * @param onRetry what is called; default: nothing
+     * @return this builder
+     */
+    public Builder onRetry(Consumer<Retry> onRetry) {
+      this.onRetry = Objects.requireNonNull(onRetry, "onRetry");
+      return this;
+    }
+
+    /**
      * Makes the requests with this HTTP client in place of the scoring client's own, which follows
      * no redirect, keeps no cookie, verifies certificates with TLS 1.2 or later, and finds its
      * proxy where the JVM does. You now own redirects, proxies, TLS and the time to connect, so
-     * {@link #connectTimeout} must not be set. It is not closed with the client.
+     * {@link #connectTimeout}, {@link #caFile} and {@link #proxy} must not be set. It is not closed
+     * with the client.
      *
      * @param httpClient the HTTP client
      * @return this builder
@@ -197,19 +336,114 @@ public final class ScoringClient implements AutoCloseable {
       return this;
     }
 
+    /** Replaces time and chance, for tests. */
+    Builder time(Time time) {
+      this.time = time;
+      return this;
+    }
+
     /**
      * Makes the client.
      *
      * @return a client with these options
      * @throws IllegalArgumentException if the URI or an option makes no sense: a URI with user
-     *     info, a fragment, dot segments or needless escapes, a key that cannot travel in a header,
-     *     a key over plain http (see {@link #allowInsecureHttp}), a time or size that is not
-     *     positive
+     *     info, a fragment, dot segments or needless escapes; a key that cannot travel in a header,
+     *     or stands beside a token provider; a credential over plain http (see {@link
+     *     #allowInsecureHttp}); a time or size that is not positive; a status that is no error; a
+     *     CA file without a certificate; a proxy that is not {@code http://host:port}
      */
     public ScoringClient build() {
       return new ScoringClient(this);
     }
   }
+
+  /**
+   * What a {@link TokenProvider} returns.
+   *
+   * @param token the token, sent as {@code Authorization: Bearer <token>}
+   * @param refreshBy when to ask for the next one; null: only after the service refused this one
+   */
+  public record AccessToken(String token, Instant refreshBy) {
+
+    /** Makes a token that serves until the service refuses it, or until a time. */
+    public AccessToken {
+      Objects.requireNonNull(token, "token");
+    }
+
+    /**
+     * Makes a token that serves until the service refuses it.
+     *
+     * @param token the token
+     */
+    public AccessToken(String token) {
+      this(token, null);
+    }
+
+    /** Names the time and not the token. */
+    @Override
+    public String toString() {
+      return "AccessToken(***, refreshBy=" + refreshBy + ")";
+    }
+  }
+
+  /** Gives tokens, for example from Microsoft Entra ID (C14). */
+  @FunctionalInterface
+  public interface TokenProvider {
+    /**
+     * Returns a token. It may block: callers wait for it no longer than their own time.
+     *
+     * @return a token, not null
+     */
+    AccessToken fetch();
+  }
+
+  /**
+   * What a retry hook is told before a wait. Free of secrets.
+   *
+   * @param attempt the requests sent so far
+   * @param delay the wait that follows
+   * @param reason what the last attempt came to
+   */
+  public record Retry(int attempt, Duration delay, String reason) {}
+
+  /** Time and chance, which tests replace. */
+  interface Time {
+    default long nanoTime() {
+      return System.nanoTime();
+    }
+
+    default Instant now() {
+      return Instant.now();
+    }
+
+    default double random() {
+      return ThreadLocalRandom.current().nextDouble();
+    }
+
+    default void sleep(Duration wait) throws InterruptedException {
+      TimeUnit.NANOSECONDS.sleep(wait.toNanos());
+    }
+  }
+
+  // ---- client
+
+  private final URI uri;
+  private final String key; // null: none
+  private final TokenCache tokens; // null: no provider
+  private final Duration timeout;
+  private final Duration attemptTimeout;
+  private final Duration connectTimeout; // null: the HTTP client is the caller's
+  private final int maxRetries;
+  private final Duration baseDelay;
+  private final Duration maxDelay;
+  private final Set<Integer> retryStatuses;
+  private final int maxReplyBytes;
+  private final String deployment; // null: none
+  private final Consumer<Retry> onRetry;
+  private final Time time;
+  private final HttpClient http;
+  private final AtomicBoolean closed = new AtomicBoolean();
+  private final AtomicInteger users = new AtomicInteger(1); // calls under way, and one until close
 
   /**
    * Starts the options of a client.
@@ -236,34 +470,54 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private ScoringClient(Builder options) {
-    uri = parseUri(options.scoringUri);
+    uri = checkUri(options.scoringUri);
     key = options.key;
     boolean loopback = isLoopback(uri.getHost());
     if (key != null) {
-      checkKey(key);
-      check(
-          uri.getScheme().equalsIgnoreCase("https") || loopback || options.allowInsecureHttp,
-          "a key over plain http to a host that is not loopback:"
-              + " use https, or allowInsecureHttp if the network is trusted");
+      checkHeader("key", key, "[^!-~]", " (a trailing newline?)");
+      check(options.tokenProvider == null, "key and tokenProvider exclude each other");
     }
-    check(options.maxReplyBytes > 0, "maxReplyBytes must be positive");
-    maxReplyBytes = options.maxReplyBytes;
+    boolean open = key == null && options.tokenProvider == null;
+    check(
+        open || loopback || options.allowInsecureHttp || uri.getScheme().equalsIgnoreCase("https"),
+        "a key over plain http to a host that is not loopback:"
+            + " use https, or allowInsecureHttp if the network is trusted");
+    time = options.time;
+    tokens = options.tokenProvider == null ? null : new TokenCache(options.tokenProvider, time);
     timeout = checkTime("timeout", options.timeout);
+    attemptTimeout = checkTime("attemptTimeout", options.attemptTimeout);
+    maxRetries = options.maxRetries;
+    check(maxRetries >= 0, "maxRetries must not be negative");
+    baseDelay = checkTime("baseDelay", options.baseDelay);
+    maxDelay = checkTime("maxDelay", options.maxDelay);
+    retryStatuses = options.retryStatuses;
+    for (int status : retryStatuses) {
+      check(
+          status >= 400 && status <= 599,
+          "retryStatuses: " + status + " is not between 400 and 599");
+    }
+    maxReplyBytes = options.maxReplyBytes;
+    check(maxReplyBytes > 0, "maxReplyBytes must be positive");
+    deployment = options.deployment;
+    if (deployment != null) {
+      checkHeader("deployment", deployment, "[^!-~]", "");
+    }
+    onRetry = options.onRetry;
     if (options.httpClient == null) {
       Duration given = Objects.requireNonNullElse(options.connectTimeout, Duration.ofSeconds(10));
       connectTimeout = checkTime("connectTimeout", given);
-      http = newHttpClient(connectTimeout, loopback);
+      http = newHttpClient(connectTimeout, options.caFile, options.proxy, loopback);
     } else {
-      check(
-          options.connectTimeout == null,
-          "connectTimeout has no effect with httpClient: set it there");
+      checkUnset("connectTimeout", options.connectTimeout);
+      checkUnset("caFile", options.caFile);
+      checkUnset("proxy", options.proxy);
       connectTimeout = null;
       http = options.httpClient;
     }
   }
 
   /**
-   * Sends rows as {@code {"data": rows}} in one POST and returns their predictions (C01, C04, C09).
+   * Sends rows as {@code {"data": rows}} by POST and returns their predictions (C01, C04, C09).
    *
    * <p>Rows may be ragged or empty: that is for the service to judge. They must not be changed
    * during the call.
@@ -290,161 +544,340 @@ public final class ScoringClient implements AutoCloseable {
    * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
    */
   public double[] score(double[][] rows, Duration timeout) throws InterruptedException {
-    Duration given = checkTime("timeout", Objects.requireNonNull(timeout, "timeout"));
-    Duration limit = given.compareTo(this.timeout) < 0 ? given : this.timeout;
-    byte[] payload = encodeRows(rows);
-    if (closed) {
-      throw new IllegalStateException("the client is closed");
-    }
-    Call call = new Call(limit);
-    Reply reply = perform(call, payload);
+    Call call = post(encodeRows(rows), "application/json", timeout);
+    return perform(call, maxRetries, body -> readPredictions(body, rows.length));
+  }
+
+  /**
+   * Sends JSON as it is and returns the reply's (C04).
+   *
+   * @param json the text of one JSON value
+   * @return the text of the JSON value that came, whatever it is; a string stays a JSON string
+   * @throws IllegalArgumentException if the payload is not JSON; nothing was sent
+   * @throws ServiceException if the service answered with a status other than 2xx
+   * @throws TransportException if no whole answer came
+   * @throws ReplyException if the answer is not JSON
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   * @throws IllegalStateException if the client is closed
+   */
+  public String scoreJson(String json) throws InterruptedException {
+    return scoreJson(json, timeout);
+  }
+
+  /**
+   * Like {@link #scoreJson(String)}, with a time limit for this call.
+   *
+   * @param json the text of one JSON value
+   * @param timeout a positive time; it can only shorten the client's own
+   * @return the text of the JSON value that came
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   */
+  public String scoreJson(String json, Duration timeout) throws InterruptedException {
+    Call call = post(encodeJson(json), "application/json", timeout);
+    return perform(call, maxRetries, ScoringClient::readJson);
+  }
+
+  /**
+   * Sends bytes as they are, for example an image, and returns the reply's (C05).
+   *
+   * @param body the bytes, which must not be changed during the call
+   * @param contentType their media type (W39)
+   * @return the bytes that came
+   * @throws IllegalArgumentException if the content type cannot be sent; nothing was sent
+   * @throws ServiceException if the service answered with a status other than 2xx
+   * @throws TransportException if no whole answer came
+   * @throws ReplyException if the answer is too large, or compressed
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   * @throws IllegalStateException if the client is closed
+   */
+  public byte[] scoreBytes(byte[] body, String contentType) throws InterruptedException {
+    return scoreBytes(body, contentType, timeout);
+  }
+
+  /**
+   * Like {@link #scoreBytes(byte[], String)}, with a time limit for this call.
+   *
+   * @param body the bytes
+   * @param contentType their media type
+   * @param timeout a positive time; it can only shorten the client's own
+   * @return the bytes that came
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   */
+  public byte[] scoreBytes(byte[] body, String contentType, Duration timeout)
+      throws InterruptedException {
+    Objects.requireNonNull(body, "body");
+    checkHeader("content type", contentType, "^ |[^ -~]| $", "");
+    return perform(post(body, contentType, timeout), maxRetries, reply -> reply);
+  }
+
+  /**
+   * Returns the service's OpenAPI document, from {@code swagger.json} beside the scoring URI (C52).
+   *
+   * @return the JSON text that came
+   * @throws ServiceException if the service answered with a status other than 2xx; without such a
+   *     document that is 404
+   * @throws TransportException if no whole answer came
+   * @throws ReplyException if the answer is not JSON
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   * @throws IllegalStateException if the client is closed
+   */
+  public String swagger() throws InterruptedException {
+    return swagger(timeout);
+  }
+
+  /**
+   * Like {@link #swagger()}, with a time limit for this call.
+   *
+   * @param timeout a positive time; it can only shorten the client's own
+   * @return the JSON text that came
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   */
+  public String swagger(Duration timeout) throws InterruptedException {
+    return perform(get("swagger.json", timeout), maxRetries, ScoringClient::readJson);
+  }
+
+  /**
+   * Tells whether the service says that it is up, at the root beside the scoring URI (C51). One
+   * attempt.
+   *
+   * @return whether the reply is {@code Healthy}; false for any other
+   * @throws TransportException if no whole answer came
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   * @throws IllegalStateException if the client is closed
+   */
+  public boolean isHealthy() throws InterruptedException {
+    return isHealthy(timeout);
+  }
+
+  /**
+   * Like {@link #isHealthy()}, with a time limit for this call.
+   *
+   * @param timeout a positive time; it can only shorten the client's own
+   * @return whether the reply is {@code Healthy}
+   * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
+   */
+  public boolean isHealthy(Duration timeout) throws InterruptedException {
     try {
-      return parsePredictions(reply.body, rows.length);
-    } catch (WrongReply wrong) {
-      throw replyError(call, wrong.getMessage(), reply.body, false);
+      byte[] reply = perform(get("", timeout), 0, body -> body);
+      return HEALTHY.matcher(new String(reply, StandardCharsets.UTF_8)).matches();
+    } catch (ServiceException | ReplyException other) {
+      return false;
     }
   }
 
   /**
-   * Closes the client; calls after that get {@link IllegalStateException}. From Java 21 on this
-   * waits for calls under way and closes the connections; before, they go when the client is
-   * collected.
+   * Closes the client; calls after that get {@link IllegalStateException}, calls under way go on to
+   * their end. From Java 21 on the last of them closes the connections; before, they go when the
+   * client is collected.
    */
   @Override
   public void close() {
-    closed = true;
-    // An HttpClient is AutoCloseable since Java 21.
-    if (connectTimeout != null && (Object) http instanceof AutoCloseable closeable) {
-      try {
-        closeable.close();
-      } catch (Exception e) {
-        throw new IllegalStateException("the HTTP client cannot be closed", e); // it declares none
-      }
+    if (!closed.getAndSet(true)) {
+      leave();
     }
   }
 
   /** Names the scoring URI, without its query. */
   @Override
   public String toString() {
-    return "ScoringClient(" + foreign(shownUri(), false) + ")";
+    return "ScoringClient(" + hide(withoutQuery(uri), key == null ? Set.of() : Set.of(key)) + ")";
   }
 
-  // ---- one call, one attempt
+  // ---- sending
 
   /** One call of a method: what its attempts have in common, and how many there were. */
-  private static final class Call {
-    private final String clientRequestId = UUID.randomUUID().toString(); // B15
+  private final class Call {
+    private final String method;
+    private final URI uri;
+    private final byte[] payload;
+    private final String contentType; // null: none
     private final Duration limit;
-    private final long start = System.nanoTime();
+    private final String clientRequestId = UUID.randomUUID().toString(); // B15
+    private final Set<String> credentials = new LinkedHashSet<>(); // used so far, to be hidden
+    private final long start = time.nanoTime();
     private int attempts;
 
-    private Call(Duration limit) {
-      this.limit = limit;
+    private Call(String method, URI uri, byte[] payload, String contentType, Duration timeout) {
+      Duration given = checkTime("timeout", Objects.requireNonNull(timeout, "timeout"));
+      this.method = method;
+      this.uri = uri;
+      this.payload = payload;
+      this.contentType = contentType;
+      limit = shorter(given, ScoringClient.this.timeout);
     }
 
-    private long nanosLeft() {
-      return limit.toNanos() - (System.nanoTime() - start);
+    private Duration left() {
+      return limit.minusNanos(time.nanoTime() - start);
     }
   }
 
-  /** What one attempt came to. */
-  private sealed interface Outcome permits Reply, Failure {}
+  private Call post(byte[] payload, String contentType, Duration timeout) {
+    return new Call("POST", uri, payload, contentType, timeout);
+  }
 
-  /** A status, and what is kept of the body that came with it; {@code cut}: more came than that. */
-  private record Reply(int status, HttpHeaders headers, byte[] body, boolean cut)
-      implements Outcome {
-    private boolean isSuccess() {
-      return isSuccess(status);
+  /** A GET of what stands beside the scoring URI. */
+  private Call get(String name, Duration timeout) {
+    String path = uri.getRawPath(); // URI.resolve would merge slashes
+    String folder = path.isEmpty() ? "/" : path.substring(0, path.lastIndexOf('/') + 1);
+    URI sibling = URI.create(origin(uri) + folder + name);
+    return new Call("GET", sibling, new byte[0], null, timeout);
+  }
+
+  /** Makes a value of the body of a reply. */
+  private interface Reader<T> {
+    T read(byte[] body) throws WrongReply;
+  }
+
+  private <T> T perform(Call call, int maxRetries, Reader<T> reader) throws InterruptedException {
+    if (closed.get() || users.getAndUpdate(n -> n == 0 ? 0 : n + 1) == 0) {
+      throw new IllegalStateException("the client is closed");
     }
-
-    private static boolean isSuccess(int status) {
-      return status >= 200 && status <= 299;
-    }
-
-    private String header(String name) {
-      return headers.firstValue(name).orElse("");
+    try {
+      Reply reply = repeat(call, maxRetries);
+      try {
+        return reader.read(reply.body);
+      } catch (WrongReply wrong) {
+        throw replyError(call, wrong.getMessage(), reply);
+      }
+    } finally {
+      leave();
     }
   }
 
-  /** No reply, or a success that broke off. */
-  private record Failure(String what, boolean timedOut, Throwable cause) implements Outcome {}
+  private void leave() {
+    // An HttpClient can be closed since Java 21.
+    if (users.decrementAndGet() == 0
+        && connectTimeout != null
+        && (Object) http instanceof AutoCloseable closeable) {
+      boolean interrupted = Thread.interrupted();
+      Thread.currentThread().interrupt(); // makes it shut down at once: nothing is under way
+      try {
+        closeable.close();
+      } catch (Exception e) {
+        throw new IllegalStateException("the HTTP client cannot be closed", e); // it declares none
+      } finally {
+        Thread.interrupted();
+        if (interrupted) {
+          Thread.currentThread().interrupt();
+        }
+      }
+    }
+  }
 
-  /** Makes one call and returns its reply, a 2xx that is whole. */
-  private Reply perform(Call call, byte[] payload) throws InterruptedException {
-    Outcome outcome = send(call, payload);
-    if (outcome instanceof Failure failure) {
-      throw transportError(call, failure);
+  /** Sends a call until it succeeds, must not be repeated, or its time is up. */
+  private Reply repeat(Call call, int maxRetries) throws InterruptedException {
+    boolean renewed = false;
+    for (int retries = 0; ; retries++) {
+      String credential = tokens == null ? key : tokens.get(call);
+      Outcome outcome = attempt(call, credential);
+      if (tokens != null && !renewed && outcome instanceof Reply reply && reply.status == 401) {
+        renewed = true; // B25
+        tokens.drop(credential);
+        String other = tokens.get(call);
+        if (other.equals(credential)) {
+          tokens.drop(credential);
+        } else {
+          outcome = attempt(call, other);
+        }
+      }
+      if (outcome instanceof Reply reply && reply.isSuccess()) {
+        return accepted(call, reply);
+      }
+      Duration hint = hint(outcome).orElse(Duration.ZERO);
+      Duration backOff = backOff(retries, baseDelay, maxDelay, time.random());
+      Duration wait = hint.compareTo(backOff) > 0 ? hint : backOff;
+      if (retries == maxRetries
+          || !shouldRepeat(outcome, retryStatuses)
+          || hint.compareTo(maxDelay) > 0
+          || wait.compareTo(call.left()) >= 0) {
+        throw error(call, outcome);
+      }
+      onRetry.accept(new Retry(call.attempts, wait, reason(call, outcome)));
+      time.sleep(shorter(wait, call.left())); // the hook may have taken long
     }
-    Reply reply = (Reply) outcome;
-    if (!reply.isSuccess()) {
-      throw serviceError(call, reply);
-    }
-    String encoding = String.join(", ", reply.headers.allValues("Content-Encoding"));
-    if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
-      String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
-      throw replyError(call, reason, new byte[0], false); // its bytes say nothing to a reader
-    }
-    if (reply.cut) {
-      String reason = "the reply is larger than " + maxReplyBytes + " bytes";
-      throw replyError(call, reason, reply.body, true);
-    }
-    return reply;
   }
 
   /** Makes one attempt, within what is left of the call's time. */
-  private Outcome send(Call call, byte[] payload) throws InterruptedException {
-    CompletableFuture<Void> connected = new CompletableFuture<>();
-    HttpRequest.Builder request =
-        HttpRequest.newBuilder(uri)
-            .version(HttpClient.Version.HTTP_1_1)
-            .header("Content-Type", "application/json")
-            .header("x-ms-client-request-id", call.clientRequestId)
-            .POST(announcing(payload, connected));
-    if (key != null) {
-      request.header("Authorization", "Bearer " + key);
+  private Outcome attempt(Call call, String credential) throws InterruptedException {
+    Duration left = call.left();
+    boolean last = left.compareTo(attemptTimeout) <= 0;
+    Duration limit = last ? call.limit : attemptTimeout;
+    if (left.isNegative() || left.isZero()) {
+      return failure(limit, null, new TimeoutException());
     }
-    Receiver receiver = new Receiver(maxReplyBytes);
+    Payload payload = new Payload(call.payload);
+    HttpRequest.Builder request =
+        HttpRequest.newBuilder(call.uri)
+            .version(HttpClient.Version.HTTP_1_1)
+            .header("x-ms-client-request-id", call.clientRequestId)
+            .method(call.method, payload);
+    if (call.contentType != null) {
+      request.header("Content-Type", call.contentType);
+      if (deployment != null) {
+        request.header("azureml-model-deployment", deployment);
+      }
+    }
+    if (credential != null) {
+      call.credentials.add(credential);
+      request.header("Authorization", "Bearer " + credential);
+    }
     call.attempts++;
+    Receiver receiver = new Receiver(maxReplyBytes);
     // Not HttpRequest.timeout: it ends at the headers, and a body may drip for ever.
+    long end = time.nanoTime() + shorter(left, attemptTimeout).toNanos();
     CompletableFuture<HttpResponse<Void>> response = http.sendAsync(request.build(), receiver);
     try {
-      if (connectTimeout != null && connectTimeout.toNanos() < call.nanosLeft()) {
-        awaitConnection(connected, response);
-      }
-      HttpResponse<Void> head = response.get(call.nanosLeft(), TimeUnit.NANOSECONDS);
+      HttpResponse<Void> head = await(response, payload, end, limit);
       return receiver.reply(head.statusCode(), head.headers());
     } catch (ExecutionException e) {
-      return failure(call, receiver, e.getCause());
+      return failure(limit, receiver, e.getCause());
     } catch (TimeoutException | HttpConnectTimeoutException e) {
-      return failure(call, receiver, e);
+      return failure(limit, receiver, e);
     } finally {
       response.cancel(true); // closes the connection of a call that is given up
     }
   }
 
   /**
-   * Waits for the connection, because {@link HttpClient}'s limit leaves out name look-up and
-   * proxies.
+   * Waits for a reply, and before it for a connection, because {@link HttpClient}'s own limit
+   * leaves out name look-up and proxies.
    */
-  private void awaitConnection(CompletableFuture<?> connected, CompletableFuture<?> response)
-      throws InterruptedException, ExecutionException, HttpConnectTimeoutException {
+  private <T> T await(Future<T> response, Payload payload, long end, Duration limit)
+      throws InterruptedException,
+          ExecutionException,
+          TimeoutException,
+          HttpConnectTimeoutException {
+    long left = end - time.nanoTime();
+    boolean own = connectTimeout != null && connectTimeout.toNanos() < left;
     try {
-      CompletableFuture.anyOf(connected, response)
-          .get(connectTimeout.toNanos(), TimeUnit.NANOSECONDS);
+      return response.get(own ? connectTimeout.toNanos() : left, TimeUnit.NANOSECONDS);
     } catch (TimeoutException e) {
-      throw new HttpConnectTimeoutException("no connection within " + seconds(connectTimeout));
+      if (!payload.connected) {
+        throw new HttpConnectTimeoutException(noConnection(own ? connectTimeout : limit));
+      }
     }
+    return response.get(end - time.nanoTime(), TimeUnit.NANOSECONDS);
   }
 
-  /** A body that tells when it is asked for: by then there is a connection, TLS included. */
-  private static BodyPublisher announcing(byte[] payload, CompletableFuture<Void> connected) {
-    BodyPublisher body = BodyPublishers.ofByteArray(payload);
-    return BodyPublishers.fromPublisher(
-        subscriber -> {
-          connected.complete(null);
-          body.subscribe(subscriber);
-        },
-        payload.length);
+  /** A body that notes when it is asked for: by then there is a connection, TLS included. */
+  private static final class Payload implements BodyPublisher {
+    private final BodyPublisher bytes;
+    private volatile boolean connected;
+
+    private Payload(byte[] bytes) {
+      this.bytes = BodyPublishers.ofByteArray(bytes);
+    }
+
+    @Override
+    public long contentLength() {
+      connected = true;
+      return bytes.contentLength();
+    }
+
+    @Override
+    public void subscribe(Flow.Subscriber<? super ByteBuffer> subscriber) {
+      bytes.subscribe(subscriber);
+    }
   }
 
   /** Receives one reply, and keeps what came of it, also when the rest never comes. */
@@ -515,42 +948,230 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  // ---- classification
+  // ---- what is repeated
+
+  /** Tells whether an attempt is repeated, were there time and retries left (B40-B47). */
+  static boolean shouldRepeat(Outcome outcome, Set<Integer> retryStatuses) {
+    if (outcome instanceof Failure failure) {
+      Throwable cause = failure.cause;
+      if (cause instanceof TimeoutException || cause instanceof HttpTimeoutException) {
+        return cause instanceof HttpConnectTimeoutException; // nothing was sent
+      }
+      if (cause instanceof SSLException) {
+        return isClosedInTls(cause);
+      }
+      return cause instanceof IOException || cause instanceof NumberFormatException; // of a length
+    }
+    Reply reply = (Reply) outcome;
+    if (reply.status == 424) {
+      String reason = reply.header("ms-azureml-model-error-reason");
+      if (reason.equals("model_not_ready")
+          || reason.equals("too_few_model_instance")
+          || reply.header("ms-azureml-model-error-statuscode").equals("429")) {
+        return true;
+      }
+    }
+    boolean ofScript = (reply.status == 500 || reply.status == 502) && reply.runFunctionFailed();
+    return retryStatuses.contains(reply.status) && !ofScript;
+  }
+
+  /** The wait before a retry, the first being number 0, for a random number from 0 to 1 (B48). */
+  static Duration backOff(int retry, Duration baseDelay, Duration maxDelay, double random) {
+    double longest = maxDelay.toNanos();
+    double delay = Math.min(longest, baseDelay.toNanos() * Math.pow(2, retry));
+    return Duration.ofNanos((long) Math.min(longest, delay * (0.5 + random)));
+  }
+
+  /** How long the service asks to wait, if it does (B49, C41). */
+  static Optional<Duration> retryHint(HttpHeaders headers, Instant now) {
+    for (String name : List.of("retry-after-ms", "x-ms-retry-after-ms", "retry-after")) {
+      String value = headers.firstValue(name).orElse("");
+      Matcher digits = DIGITS.matcher(value);
+      if (digits.matches()) {
+        String number = "0" + digits.group(1);
+        if (number.length() > 10) {
+          return Optional.of(Duration.ofSeconds(999_999_999));
+        }
+        long count = Long.parseLong(number);
+        return Optional.of(
+            name.endsWith("-ms") ? Duration.ofMillis(count) : Duration.ofSeconds(count));
+      }
+      Matcher date = DATE.matcher(value);
+      if (name.equals("retry-after") && date.matches()) {
+        return parseDate(date.group(1))
+            .map(then -> Duration.between(now, then))
+            .map(wait -> wait.isNegative() ? Duration.ZERO : wait);
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static Optional<Instant> parseDate(String text) {
+    try {
+      return Optional.of(HTTP_DATE.parse(text, Instant::from));
+    } catch (DateTimeException noSuchDate) {
+      return Optional.empty();
+    }
+  }
+
+  private static final Pattern DIGITS = Pattern.compile("[ \\t]*0*([0-9]+)[ \\t]*");
+  private static final Pattern DATE =
+      Pattern.compile(
+          "[ \\t]*([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT)[ \\t]*");
+  private static final DateTimeFormatter HTTP_DATE =
+      DateTimeFormatter.RFC_1123_DATE_TIME.withResolverStyle(ResolverStyle.STRICT);
+
+  // ---- the credential
+
+  /** The token of a provider: fetched once for all the calls that need it (C14). */
+  private static final class TokenCache {
+    private final TokenProvider provider;
+    private final Time time;
+    private AccessToken token; // null: none yet, or the service refused it
+    private FutureTask<AccessToken> fetch; // null: none under way
+
+    private TokenCache(TokenProvider provider, Time time) {
+      this.provider = provider;
+      this.time = time;
+    }
+
+    /** Returns a token; waits for one if need be, at most as long as the call may take. */
+    private String get(Call call) throws InterruptedException {
+      FutureTask<AccessToken> needed;
+      synchronized (this) {
+        if (token != null && (token.refreshBy == null || time.now().isBefore(token.refreshBy))) {
+          return token.token;
+        }
+        if (fetch == null) {
+          fetch = new FutureTask<>(this::fetch);
+          Thread thread = new Thread(fetch, "scoring-client-token");
+          thread.setDaemon(true);
+          thread.start();
+        }
+        needed = fetch;
+      }
+      try {
+        return needed.get(call.left().toNanos(), TimeUnit.NANOSECONDS).token;
+      } catch (TimeoutException e) {
+        String what = "no token within " + seconds(call.limit);
+        throw transportError(call, new Failure(what, true, e));
+      } catch (ExecutionException e) {
+        throw ScoringClient.<RuntimeException>unchanged(e.getCause());
+      }
+    }
+
+    /** Forgets a token that the service refused, unless there is another already. */
+    private synchronized void drop(String refused) {
+      if (token != null && token.token.equals(refused)) {
+        token = null;
+      }
+    }
+
+    private AccessToken fetch() {
+      try {
+        AccessToken fetched = provider.fetch();
+        check(fetched != null, "the token provider returned null");
+        checkHeader("token", fetched.token, "[^!-~]", " (a trailing newline?)");
+        return finish(fetched);
+      } catch (Throwable e) {
+        AccessToken old = finish(null);
+        if (old == null) {
+          throw e;
+        }
+        return old; // the next call asks again
+      }
+    }
+
+    private synchronized AccessToken finish(AccessToken fetched) {
+      fetch = null;
+      token = fetched == null ? token : fetched;
+      return token;
+    }
+  }
+
+  /** Throws an exception as it is, also one that nobody declared. */
+  @SuppressWarnings("unchecked")
+  private static <E extends Throwable> E unchanged(Throwable thrown) throws E {
+    throw (E) thrown;
+  }
+
+  // ---- what one attempt came to
+
+  /** What one attempt came to. */
+  sealed interface Outcome permits Reply, Failure {}
+
+  /** A status, and what is kept of the body that came with it; {@code cut}: more came than that. */
+  record Reply(int status, HttpHeaders headers, byte[] body, boolean cut) implements Outcome {
+    private boolean isSuccess() {
+      return isSuccess(status);
+    }
+
+    private static boolean isSuccess(int status) {
+      return status >= 200 && status <= 299;
+    }
+
+    private String header(String name) {
+      return headers.firstValue(name).orElse("");
+    }
+
+    private boolean runFunctionFailed() {
+      return header("x-ms-run-function-failed").equalsIgnoreCase("true");
+    }
+  }
+
+  /** No reply, or a success that broke off. */
+  record Failure(String what, boolean timedOut, Throwable cause) implements Outcome {}
+
+  /** Lets through a success that came whole and as it was asked for. */
+  private Reply accepted(Call call, Reply reply) {
+    String encoding = String.join(", ", reply.headers.allValues("Content-Encoding"));
+    if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
+      String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
+      Reply unreadable = new Reply(reply.status, reply.headers, new byte[0], false);
+      throw replyError(call, reason, unreadable);
+    }
+    if (reply.cut) {
+      throw replyError(call, "the reply is larger than " + maxReplyBytes + " bytes", reply);
+    }
+    return reply;
+  }
 
   /**
    * What an attempt came to that did not end well: after an error's status that status, whatever
    * becomes of the body (B50).
    */
-  private Outcome failure(Call call, Receiver receiver, Throwable cause) {
+  private Outcome failure(Duration limit, Receiver receiver, Throwable cause) {
     if (cause instanceof Error error) {
       throw error;
     }
-    Reply partial = receiver.partialReply();
+    Reply partial = receiver == null ? null : receiver.partialReply();
     if (partial != null && !partial.isSuccess()) {
       return partial;
     }
     boolean timedOut = cause instanceof TimeoutException || cause instanceof HttpTimeoutException;
-    return new Failure(whatHappened(call, partial != null, cause), timedOut, cause);
+    return new Failure(whatHappened(limit, partial != null, cause), timedOut, cause);
   }
 
-  private String whatHappened(Call call, boolean begun, Throwable cause) {
+  private String whatHappened(Duration limit, boolean begun, Throwable cause) {
     Throwable root = causes(cause).reduce((outer, inner) -> inner).orElseThrow();
     String message = String.valueOf(cause.getMessage());
     if (cause instanceof TimeoutException) {
-      return "no complete reply within " + seconds(call.limit);
+      return "no complete reply within " + seconds(limit);
     }
-    if (cause instanceof HttpConnectTimeoutException) {
-      return connectTimeout != null ? "no connection within " + seconds(connectTimeout) : message;
+    if (cause instanceof HttpConnectTimeoutException) { // our own, or the HTTP client's
+      boolean own = message.startsWith("no connection within") || connectTimeout == null;
+      return own ? message : noConnection(connectTimeout);
     }
     if (root instanceof UnresolvedAddressException) {
       return "the host name cannot be resolved";
     }
     if (cause instanceof ConnectException) { // which has no message when refused
-      return cause.getMessage() == null ? "cannot connect" : "cannot connect: " + message;
+      return cause.getMessage() == null ? "connection refused" : "cannot connect: " + message;
     }
     if (cause instanceof SSLException) {
-      boolean closed = message.startsWith("Remote host ");
-      return closed ? "the connection was closed inside TLS" : "TLS failed: " + message;
+      return isClosedInTls(cause)
+          ? "the connection was closed inside TLS"
+          : "TLS failed: " + message;
     }
     if (String.valueOf(root.getMessage()).startsWith("Connection reset")) {
       return "the connection was reset";
@@ -564,123 +1185,21 @@ public final class ScoringClient implements AutoCloseable {
     return message;
   }
 
-  /** The service's own words in the body of an error (W03, W45), empty if there are none. */
-  private static String serviceMessage(byte[] body) {
-    String text = withoutMark(new String(body, StandardCharsets.UTF_8)).strip();
-    try {
-      JsonNode json = JSON.readTree(text);
-      JsonNode error = json.path("error");
-      return firstText(
-          json.path("message"), error.path("message"), error, json.path("detail"), json);
-    } catch (JsonProcessingException notJson) {
-      if (!HTML_PAGE.matcher(text).lookingAt()) {
-        return text;
-      }
-    }
-    Matcher title = HTML_TITLE.matcher(text);
-    return title.find() ? withoutEntities(title.group(1).strip().replaceAll("\\s+", " ")) : "";
+  /** Tells a connection that ended inside the handshake from TLS that refuses: only words do. */
+  private static boolean isClosedInTls(Throwable error) {
+    return String.valueOf(error.getMessage()).startsWith("Remote host ");
   }
 
-  private static String firstText(JsonNode... candidates) {
-    return Stream.of(candidates)
-        .filter(JsonNode::isTextual)
-        .map(JsonNode::textValue)
-        .filter(text -> !text.isBlank())
-        .findFirst()
-        .orElse("");
+  private static String noConnection(Duration limit) {
+    return "no connection within " + seconds(limit);
   }
 
-  /** Why a 2xx reply is none that was asked for. */
-  private static final class WrongReply extends Exception {
-    private static final long serialVersionUID = 1L;
-
-    private WrongReply(String reason) {
-      super(reason);
-    }
+  private static Stream<Throwable> causes(Throwable error) {
+    return Stream.iterate(error, Objects::nonNull, Throwable::getCause);
   }
 
-  /** Reads an array with one finite number for each row (B51). */
-  private static double[] parsePredictions(byte[] body, int rows) throws WrongReply {
-    JsonNode reply = parseJson(body);
-    if (!reply.isArray()) {
-      String reason = "the reply is a JSON " + kind(reply) + ", not an array";
-      if (reply.isTextual()) {
-        throw new WrongReply(reason + "; the scoring script probably calls json.dumps itself");
-      }
-      JsonNode error = reply.path("error");
-      String text = firstText(error.path("message"), error);
-      throw new WrongReply(text.isEmpty() ? reason : reason + ": " + text);
-    }
-    double[] predictions = new double[reply.size()];
-    for (int i = 0; i < predictions.length; i++) {
-      JsonNode element = reply.get(i);
-      if (!element.isNumber()) { // asDouble would make numbers of null, true and "1"
-        throw new WrongReply(
-            "element " + i + " of the reply is a JSON " + kind(element) + ", not a number");
-      }
-      predictions[i] = element.doubleValue();
-      if (!Double.isFinite(predictions[i])) {
-        throw new WrongReply("element " + i + " of the reply is not a finite number");
-      }
-    }
-    if (predictions.length != rows) {
-      throw new WrongReply(
-          "the reply has " + predictions.length + " predictions for " + rows + " rows");
-    }
-    return predictions;
-  }
-
-  /** Reads one JSON value in UTF-8, whatever the reply's headers say (B52). */
-  private static JsonNode parseJson(byte[] body) throws WrongReply {
-    String text;
-    try { // Jackson would take bytes for UTF-16 or UTF-32 as well
-      text =
-          withoutMark(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(body)).toString());
-    } catch (CharacterCodingException e) {
-      throw new WrongReply("the reply is not valid UTF-8");
-    }
-    JsonNode reply;
-    try {
-      reply = JSON.readTree(text);
-    } catch (JsonProcessingException e) {
-      throw new WrongReply(
-          isJsonButForNaN(text)
-              ? "the reply contains NaN or Infinity, which is not JSON"
-              : "the reply is not JSON");
-    }
-    if (reply.isMissingNode()) {
-      throw new WrongReply("the reply is empty");
-    }
-    return reply;
-  }
-
-  /** Tells what Python's json.dumps makes of a NaN (W09) from other text that is not JSON. */
-  private static boolean isJsonButForNaN(String text) {
-    try {
-      return !JSON.reader()
-          .with(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
-          .readTree(text)
-          .isMissingNode();
-    } catch (JsonProcessingException e) {
-      return false;
-    }
-  }
-
-  private static String kind(JsonNode value) {
-    return value.getNodeType().name().toLowerCase(Locale.ROOT);
-  }
-
-  private static String withoutEntities(String html) {
-    return html.replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&#39;", "'")
-        .replace("&amp;", "&");
-  }
-
-  /** The text without a leading byte order mark. */
-  private static String withoutMark(String text) {
-    return text.startsWith("\uFEFF") ? text.substring(1) : text;
+  private Optional<Duration> hint(Outcome outcome) {
+    return outcome instanceof Reply reply ? retryHint(reply.headers, time.now()) : Optional.empty();
   }
 
   // ---- errors
@@ -717,6 +1236,7 @@ public final class ScoringClient implements AutoCloseable {
     private final String modelStatus;
     private final String modelReason;
     private final boolean runFunctionFailed;
+    private final Duration retryAfter; // null: none
 
     private ServiceException(
         String text,
@@ -724,16 +1244,18 @@ public final class ScoringClient implements AutoCloseable {
         Reply reply,
         String serviceMessage,
         String requestId,
-        String modelReason) {
+        String modelReason,
+        Duration retryAfter) {
       super(text, call.attempts, null);
       status = reply.status;
       body = reply.body;
       clientRequestId = call.clientRequestId;
       modelStatus = reply.header("ms-azureml-model-error-statuscode");
-      runFunctionFailed = reply.header("x-ms-run-function-failed").equalsIgnoreCase("true");
+      runFunctionFailed = reply.runFunctionFailed();
       this.serviceMessage = serviceMessage;
       this.requestId = requestId;
       this.modelReason = modelReason;
+      this.retryAfter = retryAfter;
     }
 
     /**
@@ -779,6 +1301,16 @@ public final class ScoringClient implements AutoCloseable {
      */
     public String clientRequestId() {
       return clientRequestId;
+    }
+
+    /**
+     * Returns how long the service asks to wait before the next call (C41).
+     *
+     * @return the reply's {@code retry-after-ms}, {@code x-ms-retry-after-ms} or {@code
+     *     Retry-After}
+     */
+    public Optional<Duration> retryAfter() {
+      return Optional.ofNullable(retryAfter);
     }
 
     /**
@@ -830,14 +1362,14 @@ public final class ScoringClient implements AutoCloseable {
     /**
      * Tells whether a time limit passed.
      *
-     * @return true if it was {@code timeout} or {@code connectTimeout}
+     * @return true if it was {@code timeout}, {@code attemptTimeout} or {@code connectTimeout}
      */
     public boolean timedOut() {
       return timedOut;
     }
   }
 
-  /** A 2xx answer that is not one finite number for each row. */
+  /** A 2xx answer that is not what was asked for. */
   public static final class ReplyException extends ScoringException {
     private static final long serialVersionUID = 1L;
     private final String reason;
@@ -868,69 +1400,109 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  private ServiceException serviceError(Call call, Reply reply) {
-    String message = foreign(serviceMessage(reply.body), reply.cut);
-    String id = reply.header("x-request-id");
-    String requestId = foreign(id.isEmpty() ? reply.header("x-ms-request-id") : id, false);
-    String modelReason = foreign(reply.header("ms-azureml-model-error-reason"), false);
-    String text = errorText(call, requestId, Integer.toString(reply.status), message);
-    return new ServiceException(text, call, reply, message, requestId, modelReason);
+  private ScoringException error(Call call, Outcome outcome) {
+    return outcome instanceof Failure failure
+        ? transportError(call, failure)
+        : serviceError(call, (Reply) outcome);
   }
 
-  private TransportException transportError(Call call, Failure failure) {
-    // An exception may quote a reply that echoes the key, and a log shows the text of a cause.
-    boolean quotesKey =
-        key != null && causes(failure.cause).anyMatch(cause -> cause.toString().contains(key));
+  private ServiceException serviceError(Call call, Reply reply) {
+    String id = reply.header("x-request-id");
+    String requestId = hide(id.isEmpty() ? reply.header("x-ms-request-id") : id, call.credentials);
+    return new ServiceException(
+        errorText(call, requestId, reason(call, reply)),
+        call,
+        reply,
+        message(call, reply),
+        requestId,
+        hide(reply.header("ms-azureml-model-error-reason"), call.credentials),
+        hint(reply).orElse(null));
+  }
+
+  private static TransportException transportError(Call call, Failure failure) {
+    // An exception may quote a reply that echoes the credential, and a log shows its text.
+    boolean quotes =
+        causes(failure.cause)
+            .map(Throwable::toString)
+            .anyMatch(text -> !hide(text, call.credentials).equals(replaceHalves(text)));
     return new TransportException(
-        errorText(call, "", foreign(failure.what, false)),
+        errorText(call, "", reason(call, failure)),
         call.attempts,
         failure.timedOut,
-        quotesKey ? null : failure.cause);
+        quotes ? null : failure.cause);
   }
 
-  private ReplyException replyError(Call call, String why, byte[] body, boolean cut) {
-    int enough = Math.min(body.length, 4 * MAX_TEXT); // a character has at most 4 bytes
-    String start = new String(body, 0, enough, StandardCharsets.UTF_8);
-    String excerpt = printable(foreign(start, cut || enough < body.length));
-    String reason = printable(foreign(why, false));
-    return new ReplyException(errorText(call, "", reason, excerpt), call.attempts, reason, excerpt);
+  private static ReplyException replyError(Call call, String why, Reply reply) {
+    int enough = Math.min(reply.body.length, 4 * MAX_TEXT); // a character has at most 4 bytes
+    String start = new String(reply.body, 0, enough, StandardCharsets.UTF_8);
+    boolean cut = reply.cut || enough < reply.body.length;
+    String excerpt = printable(hideCut(start, cut, call.credentials));
+    String reason = printable(hide(why, call.credentials));
+    String shown = excerpt.isEmpty() ? reason : reason + ": " + excerpt;
+    return new ReplyException(errorText(call, "", shown), call.attempts, reason, excerpt);
   }
 
-  /** The text of an error, on one line, from parts that may be foreign and empty (B63). */
-  private String errorText(Call call, String requestId, String... parts) {
-    StringBuilder text = new StringBuilder("POST ").append(foreign(shownUri(), false));
-    for (String part : parts) {
-      if (!part.isEmpty()) {
-        text.append(": ").append(printable(part));
-      }
+  /** What an attempt came to, on one line. */
+  private static String reason(Call call, Outcome outcome) {
+    if (outcome instanceof Failure failure) {
+      return printable(hide(failure.what, call.credentials));
     }
-    text.append(" (").append(call.attempts).append(call.attempts == 1 ? " attempt" : " attempts");
-    if (!requestId.isEmpty()) {
-      text.append(", request id ").append(printable(requestId));
-    }
-    return text.append(')').toString();
+    Reply reply = (Reply) outcome;
+    String message = printable(message(call, reply));
+    return message.isEmpty() ? String.valueOf(reply.status) : reply.status + ": " + message;
   }
 
-  private static Stream<Throwable> causes(Throwable error) {
-    return Stream.iterate(error, Objects::nonNull, Throwable::getCause);
+  private static String message(Call call, Reply reply) {
+    return hideCut(serviceMessage(reply.body), reply.cut, call.credentials);
   }
 
-  /**
-   * Hides the key in a text from outside; in a text that was cut, also the beginning of a key at
-   * its end (B21).
-   */
-  private String foreign(String text, boolean cut) {
-    String hidden = text.replaceAll("\\p{Cs}", "\uFFFD"); // half a pair has no UTF-8
-    if (key == null) {
-      return hidden;
-    }
-    hidden = hidden.replace(key, "***");
-    for (int length = key.length() - 1; cut && length > 0; length--) {
-      if (hidden.endsWith(key.substring(0, length))) {
-        return hidden.substring(0, hidden.length() - length) + "***";
+  /** The text of an error, on one line (B63). */
+  private static String errorText(Call call, String requestId, String what) {
+    String target = printable(hide(withoutQuery(call.uri), call.credentials));
+    String attempts = call.attempts + (call.attempts == 1 ? " attempt" : " attempts");
+    String id = requestId.isEmpty() ? "" : ", request id " + printable(requestId);
+    return call.method + " " + target + ": " + what + " (" + attempts + id + ")";
+  }
+
+  /** Hides credentials in a text from outside, also where JSON escapes part of one (B21). */
+  private static String hide(String text, Set<String> credentials) {
+    String hidden = replaceHalves(text);
+    for (String credential : longestFirst(credentials)) {
+      if (hidden.indexOf(credential) >= 0 || hidden.indexOf('\\') >= 0) {
+        hidden = anySpelling(credential).matcher(hidden).replaceAll("***");
       }
     }
     return hidden;
+  }
+
+  /** The same; in a text that was cut, also the beginning of a credential at its end. */
+  private static String hideCut(String text, boolean cut, Set<String> credentials) {
+    String hidden = hide(text, credentials);
+    for (String credential : longestFirst(credentials)) {
+      for (int length = credential.length() - 1; cut && length > 0; length--) {
+        if (hidden.endsWith(credential.substring(0, length))) {
+          return hidden.substring(0, hidden.length() - length) + "***";
+        }
+      }
+    }
+    return hidden;
+  }
+
+  private static List<String> longestFirst(Set<String> credentials) {
+    return credentials.stream().sorted(Comparator.comparingInt(String::length).reversed()).toList();
+  }
+
+  private static Pattern anySpelling(String credential) {
+    return Pattern.compile(
+        credential
+            .chars()
+            .mapToObj(c -> String.format(Locale.ROOT, "(?:\\\\?\\x%1$02x|\\\\u00(?i:%1$02x))", c))
+            .collect(Collectors.joining()));
+  }
+
+  /** Half a surrogate pair has no UTF-8. */
+  private static String replaceHalves(String text) {
+    return HALVES.matcher(text).replaceAll("\uFFFD");
   }
 
   /** One line of at most 300 characters. */
@@ -941,45 +1513,20 @@ public final class ScoringClient implements AutoCloseable {
         : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT));
   }
 
-  // ---- helpers
+  // Bytes of an error's body that are kept (B54), characters of a foreign text that are shown.
+  private static final int MAX_ERROR_BODY = 64 << 10;
+  private static final int MAX_TEXT = 300;
 
-  /** Writes the payload, in which every double keeps its bits. */
-  private static byte[] encodeRows(double[][] rows) {
-    Objects.requireNonNull(rows, "rows");
-    for (int i = 0; i < rows.length; i++) {
-      Objects.requireNonNull(rows[i], "row " + i);
-      for (int j = 0; j < rows[i].length; j++) {
-        if (!Double.isFinite(rows[i][j])) {
-          String cell = "row " + i + ", column " + j + " is ";
-          String value = Double.isNaN(rows[i][j]) ? "NaN" : "Infinity";
-          throw new IllegalArgumentException(cell + value + ": JSON has no such number");
-        }
-      }
-    }
-    try {
-      return JSON.writeValueAsBytes(Map.of("data", rows));
-    } catch (JsonProcessingException e) {
-      throw new IllegalStateException("rows of finite numbers can always be written", e);
-    }
-  }
+  private static final Pattern HALVES = Pattern.compile("\\p{Cs}");
 
-  private static HttpClient newHttpClient(Duration connectTimeout, boolean loopback) {
-    SSLParameters tls = new SSLParameters();
-    tls.setProtocols(new String[] {"TLSv1.3", "TLSv1.2"});
-    HttpClient.Builder http =
-        HttpClient.newBuilder()
-            .version(HttpClient.Version.HTTP_1_1)
-            .followRedirects(HttpClient.Redirect.NEVER)
-            .connectTimeout(connectTimeout) // closes a socket that does not connect
-            .sslParameters(tls);
-    if (loopback) {
-      http.proxy(HttpClient.Builder.NO_PROXY);
-    }
-    return http.build();
-  }
+  // Control characters, ends of lines, what turns the direction of writing.
+  private static final Pattern UNPRINTABLE =
+      Pattern.compile("[\\p{Cc}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]");
+
+  // ---- arguments
 
   /** Accepts the URIs that every client sends exactly as they are given (B01). */
-  private static URI parseUri(String text) {
+  private static URI checkUri(String text) {
     Matcher unfit = NOT_IN_URI.matcher(text);
     if (unfit.find()) {
       throw new IllegalArgumentException(
@@ -1010,9 +1557,13 @@ public final class ScoringClient implements AutoCloseable {
     return uri;
   }
 
-  /** The scoring URI without its query, which may be private. */
-  private String shownUri() {
-    return uri.getScheme() + "://" + uri.getRawAuthority() + uri.getRawPath();
+  private static String origin(URI uri) {
+    return uri.getScheme() + "://" + uri.getRawAuthority();
+  }
+
+  /** A URI without its query, which may be private. */
+  private static String withoutQuery(URI uri) {
+    return origin(uri) + uri.getRawPath();
   }
 
   /** Tells whether a host is this machine: localhost, 127/8 or ::1. */
@@ -1027,24 +1578,23 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  /**
-   * Refuses what cannot travel in a header (C11); {@link HttpRequest} would show the key, or send
-   * another.
-   */
-  private static void checkKey(String key) {
-    check(!key.isEmpty(), "the key is empty");
-    Matcher unfit = NOT_IN_HEADER.matcher(key);
-    if (unfit.find()) {
-      throw new IllegalArgumentException(
-          "the key has a character that cannot be sent in a header at position "
-              + unfit.start()
-              + " (a trailing newline?)");
+  /** Refuses what cannot travel in a header (C11); {@link HttpRequest} would show it. */
+  private static void checkHeader(String name, String value, String unfit, String advice) {
+    check(!value.isEmpty(), "the " + name + " is empty");
+    Matcher found = Pattern.compile(unfit).matcher(value);
+    if (found.find()) {
+      String what = " has a character that cannot be sent in a header at position ";
+      throw new IllegalArgumentException("the " + name + what + found.start() + advice);
     }
   }
 
   private static Duration checkTime(String name, Duration time) {
     check(!time.isNegative() && !time.isZero(), name + " must be positive");
-    return time.compareTo(CENTURY) < 0 ? time : CENTURY;
+    return shorter(time, CENTURY);
+  }
+
+  private static void checkUnset(String name, Object option) {
+    check(option == null, name + " has no effect with httpClient: set it there");
   }
 
   private static void check(boolean argument, String message) {
@@ -1053,7 +1603,295 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
+  private static Duration shorter(Duration one, Duration other) {
+    return one.compareTo(other) < 0 ? one : other;
+  }
+
   private static String seconds(Duration time) {
     return BigDecimal.valueOf(time.toNanos(), 9).stripTrailingZeros().toPlainString() + " s";
   }
+
+  private static final Duration CENTURY = Duration.ofDays(36_500); // in nanoseconds still a long
+
+  private static final String NOT_ABSOLUTE =
+      "the scoring URI must be an absolute http or https URI";
+
+  private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
+
+  // Escapes of letters, digits and -._~
+  private static final Pattern NEEDLESS_ESCAPE =
+      Pattern.compile("%(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])");
+
+  // ---- bodies
+
+  /** Writes the payload, in which every double keeps its bits. */
+  private static byte[] encodeRows(double[][] rows) {
+    Objects.requireNonNull(rows, "rows");
+    for (int i = 0; i < rows.length; i++) {
+      Objects.requireNonNull(rows[i], "row " + i);
+      for (int j = 0; j < rows[i].length; j++) {
+        if (!Double.isFinite(rows[i][j])) {
+          String cell = "row " + i + ", column " + j + " is ";
+          String value = Double.isNaN(rows[i][j]) ? "NaN" : "Infinity";
+          throw new IllegalArgumentException(cell + value + ": JSON has no such number");
+        }
+      }
+    }
+    try {
+      return JSON.writeValueAsBytes(Map.of("data", rows));
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("rows of finite numbers can always be written", e);
+    }
+  }
+
+  private static byte[] encodeJson(String json) {
+    Objects.requireNonNull(json, "json");
+    check(isJson(json, false), "the payload is not JSON");
+    try { // String.getBytes would make a question mark of half a surrogate pair
+      ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(json));
+      return Arrays.copyOf(bytes.array(), bytes.limit());
+    } catch (CharacterCodingException e) {
+      throw new IllegalArgumentException("the payload is not JSON");
+    }
+  }
+
+  /** Why a 2xx reply is none that was asked for. */
+  private static final class WrongReply extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    private WrongReply(String reason) {
+      super(reason);
+    }
+  }
+
+  /** Reads an array with one finite number for each row (B51). */
+  private static double[] readPredictions(byte[] body, int rows) throws WrongReply {
+    String text = decode(body);
+    double[] predictions = new double[rows];
+    int count = 0;
+    String fault = null; // the first, told only if all is JSON
+    try (JsonParser parser = LONG.createParser(text)) {
+      if (parser.nextToken() != JsonToken.START_ARRAY) {
+        throw notAnArray(text);
+      }
+      for (JsonToken token = parser.nextToken();
+          token != JsonToken.END_ARRAY;
+          token = parser.nextToken()) {
+        double value = token.isNumeric() ? Double.parseDouble(parser.getText()) : Double.NaN;
+        if (fault == null && !Double.isFinite(value)) {
+          String what = token.isNumeric() ? "not a finite number" : kind(token) + ", not a number";
+          fault = "element " + count + " of the reply is " + what;
+        }
+        if (count < rows) {
+          predictions[count] = value;
+        }
+        count++;
+        parser.skipChildren();
+      }
+      if (parser.nextToken() != null) {
+        throw notJson(text);
+      }
+    } catch (IOException e) {
+      throw notJson(text);
+    }
+    if (fault != null) {
+      throw new WrongReply(fault);
+    }
+    if (count != rows) {
+      throw new WrongReply("the reply has " + count + " predictions for " + rows + " rows");
+    }
+    return predictions;
+  }
+
+  /** Says what came in place of an array, and in an object the text of its error (W09). */
+  private static WrongReply notAnArray(String text) {
+    JsonNode reply;
+    try {
+      reply = JSON.readTree(text);
+    } catch (JsonProcessingException e) {
+      return notJson(text);
+    }
+    if (reply.isMissingNode()) {
+      return notJson(text);
+    }
+    String reason = "the reply is " + kind(reply.asToken()) + ", not an array";
+    if (reply.isTextual()) {
+      return new WrongReply(reason + "; the scoring script probably calls json.dumps itself");
+    }
+    JsonNode error = reply.path("error");
+    String message = firstText(error.path("message"), error);
+    return new WrongReply(message.isEmpty() ? reason : reason + ": " + message);
+  }
+
+  private static String kind(JsonToken token) {
+    return switch (token) {
+      case START_OBJECT -> "a JSON object";
+      case START_ARRAY -> "a JSON array";
+      case VALUE_STRING -> "a JSON string";
+      case VALUE_TRUE, VALUE_FALSE -> "a JSON boolean";
+      case VALUE_NULL -> "a JSON null";
+      default -> "a JSON number";
+    };
+  }
+
+  /** Returns the text of one JSON value (B52). */
+  private static String readJson(byte[] body) throws WrongReply {
+    String text = decode(body);
+    if (!isJson(text, false)) {
+      throw notJson(text);
+    }
+    return text;
+  }
+
+  private static WrongReply notJson(String text) {
+    if (text.isBlank()) {
+      return new WrongReply("the reply is empty");
+    }
+    // What Python's json.dumps makes of a NaN (W09).
+    return new WrongReply(
+        isJson(text, true)
+            ? "the reply contains NaN or Infinity, which is not JSON"
+            : "the reply is not JSON");
+  }
+
+  /** Tells whether a text is one JSON value, without making anything of it. */
+  private static boolean isJson(String text, boolean allowNaN) {
+    try (JsonParser parser = LONG.createParser(text)) {
+      parser.configure(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS.mappedFeature(), allowNaN);
+      boolean begun = parser.nextToken() != null;
+      parser.skipChildren();
+      return begun && parser.nextToken() == null;
+    } catch (IOException notJson) {
+      return false;
+    }
+  }
+
+  /** Reads UTF-8, whatever the reply's headers say (C32). */
+  private static String decode(byte[] body) throws WrongReply {
+    String text = new String(body, StandardCharsets.UTF_8);
+    if (text.indexOf('\uFFFD') >= 0) { // sent so, or put in place of what is no UTF-8
+      try {
+        StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(body));
+      } catch (CharacterCodingException e) {
+        throw new WrongReply("the reply is not valid UTF-8");
+      }
+    }
+    return withoutMark(text);
+  }
+
+  /** The text without a leading byte order mark. */
+  private static String withoutMark(String text) {
+    return text.startsWith("\uFEFF") ? text.substring(1) : text;
+  }
+
+  /** The service's own words in the body of an error (W03, W45), empty if there are none. */
+  private static String serviceMessage(byte[] body) {
+    String text = withoutMark(new String(body, StandardCharsets.UTF_8)).strip();
+    try {
+      JsonNode json = JSON.readTree(text);
+      JsonNode error = json.path("error");
+      return firstText(
+          json.path("message"), error.path("message"), error, json.path("detail"), json);
+    } catch (JsonProcessingException notJson) {
+      if (!HTML_PAGE.matcher(text).lookingAt()) {
+        return text;
+      }
+    }
+    Matcher title = HTML_TITLE.matcher(text);
+    return title.find() ? withoutEntities(title.group(1).strip().replaceAll("\\s+", " ")) : "";
+  }
+
+  private static String firstText(JsonNode... candidates) {
+    return Stream.of(candidates)
+        .filter(JsonNode::isTextual)
+        .map(JsonNode::textValue)
+        .filter(text -> !text.isBlank())
+        .findFirst()
+        .orElse("");
+  }
+
+  private static String withoutEntities(String html) {
+    return html.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&");
+  }
+
+  // Reads what is as long as the reply may be; a tree takes time for a number of a million digits.
+  private static final JsonFactory LONG =
+      JsonFactory.builder()
+          .streamReadConstraints(
+              StreamReadConstraints.builder()
+                  .maxStringLength(Integer.MAX_VALUE)
+                  .maxNumberLength(Integer.MAX_VALUE)
+                  .build())
+          .build();
+
+  private static final JsonMapper JSON =
+      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
+
+  private static final Pattern HEALTHY = Pattern.compile("\\s*(Healthy|\"Healthy\")\\s*");
+  private static final Pattern HTML_PAGE = Pattern.compile("(?i)<(!doctype|html|head|body)\\b");
+  private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
+
+  // ---- connections
+
+  private static HttpClient newHttpClient(
+      Duration connectTimeout, Path caFile, String proxy, boolean loopback) {
+    SSLParameters tls = new SSLParameters();
+    tls.setProtocols(new String[] {"TLSv1.3", "TLSv1.2"});
+    HttpClient.Builder http =
+        HttpClient.newBuilder()
+            .version(HttpClient.Version.HTTP_1_1)
+            .followRedirects(HttpClient.Redirect.NEVER)
+            .connectTimeout(connectTimeout) // closes a socket that does not connect
+            .sslParameters(tls);
+    if (caFile != null) {
+      http.sslContext(trusting(caFile));
+    }
+    if (proxy != null) {
+      http.proxy(ProxySelector.of(checkProxy(proxy)));
+    }
+    if (loopback) {
+      http.proxy(HttpClient.Builder.NO_PROXY);
+    }
+    return http.build();
+  }
+
+  private static InetSocketAddress checkProxy(String proxy) {
+    Matcher parts = PROXY.matcher(proxy);
+    int port = parts.matches() ? Integer.parseInt(parts.group(2)) : 0;
+    check(port > 0 && port < 65_536, "the proxy must be http://host:port");
+    return InetSocketAddress.createUnresolved(parts.group(1), port);
+  }
+
+  /** Trusts the certificates of a file, and no others. */
+  private static SSLContext trusting(Path caFile) {
+    try {
+      KeyStore roots = KeyStore.getInstance(KeyStore.getDefaultType());
+      roots.load(null, null);
+      String[] parts = Files.readString(caFile, StandardCharsets.ISO_8859_1).split(BEGIN, -1);
+      for (int i = 1; i < parts.length; i++) { // Java 25 would skip a certificate that is cut off
+        byte[] pem = (BEGIN + parts[i]).getBytes(StandardCharsets.ISO_8859_1);
+        ByteArrayInputStream in = new ByteArrayInputStream(pem);
+        roots.setCertificateEntry(
+            "ca" + i, CertificateFactory.getInstance("X.509").generateCertificate(in));
+      }
+      check(roots.size() > 0, "the CA file holds no certificate");
+      TrustManagerFactory trust =
+          TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+      trust.init(roots);
+      SSLContext tls = SSLContext.getInstance("TLS");
+      tls.init(null, trust.getTrustManagers(), null);
+      return tls;
+    } catch (IOException | GeneralSecurityException e) {
+      String reason = e instanceof NoSuchFileException ? "no such file" : e.getMessage();
+      throw new IllegalArgumentException("the CA file cannot be read: " + reason, e);
+    }
+  }
+
+  private static final String BEGIN = "-----BEGIN CERTIFICATE-----";
+  private static final Pattern PROXY =
+      Pattern.compile("(?i)http://([a-z0-9._-]+|\\[[0-9a-f:.]+]):([0-9]{1,5})");
 }

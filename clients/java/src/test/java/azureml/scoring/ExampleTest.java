@@ -73,12 +73,12 @@ class ExampleTest {
     String gone;
     try (ScriptedServer server =
             ScriptedServer.replying("503 Busy", "{\"message\": \"too many requests\"}");
-        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+        ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
       gone = server.uri("/score");
       errors(client, new double[][] {{Double.NaN}});
       errors(client, rows);
     }
-    try (ScoringClient client = ScoringClient.create(gone, null)) {
+    try (ScoringClient client = OneAttempt.create(gone, null)) {
       errors(client, rows);
     }
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[]");

@@ -24,7 +24,7 @@ class SecretsTest {
 
   private static ScoringException failure(ScriptedServer.Script script) throws Exception {
     try (ScriptedServer server = new ScriptedServer(script);
-        ScoringClient client = ScoringClient.create(server.uri("/score"), KEY)) {
+        ScoringClient client = OneAttempt.create(server.uri("/score"), KEY)) {
       ScoringException failure = assertThrows(ScoringException.class, () -> client.score(ROWS));
       StringWriter log = new StringWriter();
       failure.printStackTrace(new PrintWriter(log, true));
@@ -123,7 +123,7 @@ class SecretsTest {
   void aPathThatHoldsTheKeyIsShownWithoutIt() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("404 Not Found", "");
         ScoringClient client =
-            ScoringClient.create(server.uri("/" + KEY + "/score?code=" + KEY), KEY)) {
+            OneAttempt.create(server.uri("/" + KEY + "/score?code=" + KEY), KEY)) {
       assertTrue(client.toString().endsWith("/***/score)"), client.toString());
       ScoringException failure = assertThrows(ScoringException.class, () -> client.score(ROWS));
       assertTrue(
@@ -133,7 +133,6 @@ class SecretsTest {
 
   @Test
   void aBuilderDoesNotShowTheKey() {
-    assertFalse(
-        ScoringClient.builder("https://host/score").key(KEY).toString().contains("hunter2"));
+    assertFalse(OneAttempt.builder("https://host/score").key(KEY).toString().contains("hunter2"));
   }
 }

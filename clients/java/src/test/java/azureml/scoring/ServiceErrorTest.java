@@ -36,7 +36,7 @@ class ServiceErrorTest {
   }
 
   private static ServiceException error(ScriptedServer server) {
-    try (ScoringClient client = ScoringClient.create(server.uri("/a/score?code=hunter2"), null)) {
+    try (ScoringClient client = OneAttempt.create(server.uri("/a/score?code=hunter2"), null)) {
       ServiceException error = assertThrows(ServiceException.class, () -> client.score(ROWS));
       assertEquals(1, error.attempts());
       return error;
@@ -210,7 +210,7 @@ class ServiceErrorTest {
                   connection.write("HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\ntoo many");
                   connection.awaitEnd();
                 });
-        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+        ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
       // The time is generous: within it the status must arrive.
       ServiceException error =
           assertThrows(ServiceException.class, () -> client.score(ROWS, Duration.ofMillis(1_500)));

@@ -118,7 +118,7 @@ class TlsTest {
   }
 
   private static ScoringClient client(String host, int port) {
-    return ScoringClient.create("https://" + host + ":" + port + "/score", "hunter2");
+    return OneAttempt.create("https://" + host + ":" + port + "/score", "hunter2");
   }
 
   private static void assertRefused(String host, ScriptedServer server) {

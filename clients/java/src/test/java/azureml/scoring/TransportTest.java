@@ -37,7 +37,7 @@ class TransportTest {
 
   private static TransportException failure(ScriptedServer.Script script) throws Exception {
     try (ScriptedServer server = new ScriptedServer(script);
-        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+        ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
       TransportException failure = failure(client);
       assertEquals(1, server.requests().size());
       assertFalse(failure.timedOut());
@@ -60,18 +60,17 @@ class TransportTest {
 
   @Test
   void refused() throws Exception {
-    try (ScoringClient client = ScoringClient.create(nobody(), "hunter2")) {
+    try (ScoringClient client = OneAttempt.create(nobody(), "hunter2")) {
       TransportException failure = failure(client);
       assertFalse(failure.timedOut());
-      assertEquals("cannot connect", what(failure));
+      assertEquals("connection refused", what(failure));
     }
   }
 
   @Test
   void unknownHost() {
     String host = "a".repeat(64) + ".invalid"; // too long for DNS, so nobody is asked
-    try (ScoringClient client =
-        ScoringClient.create("http://" + host + "/score?code=hunter2", null)) {
+    try (ScoringClient client = OneAttempt.create("http://" + host + "/score?code=hunter2", null)) {
       TransportException failure = failure(client);
       assertFalse(failure.timedOut());
       assertEquals(
@@ -136,7 +135,7 @@ class TransportTest {
                   connection.write(reply);
                   connection.awaitEnd();
                 });
-        ScoringClient client = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
+        ScoringClient client = OneAttempt.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException failure = failure(client);
       assertTrue(failure.timedOut());
       assertEquals("no complete reply within 0.1 s", what(failure));
@@ -148,8 +147,8 @@ class TransportTest {
   void theTimeOfOneCallShortensAndNeverLengthens() throws Exception {
     try (ScriptedServer server =
             new ScriptedServer((request, connection) -> connection.awaitEnd());
-        ScoringClient patient = ScoringClient.create(server.uri("/score"), null);
-        ScoringClient hasty = ScoringClient.builder(server.uri("/score")).timeout(SHORT).build()) {
+        ScoringClient patient = OneAttempt.create(server.uri("/score"), null);
+        ScoringClient hasty = OneAttempt.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException shortened =
           assertThrows(TransportException.class, () -> patient.score(ROWS, SHORT));
       assertEquals("no complete reply within 0.1 s", what(shortened));
@@ -163,7 +162,7 @@ class TransportTest {
   void theTimeToConnectCoversTls() throws Exception {
     try (ServerSocket silent = ScriptedServer.listen(); // the system accepts, nobody answers
         ScoringClient client =
-            ScoringClient.builder("https://127.0.0.1:" + silent.getLocalPort() + "/score")
+            OneAttempt.builder("https://127.0.0.1:" + silent.getLocalPort() + "/score")
                 .connectTimeout(SHORT)
                 .build()) {
       TransportException failure = failure(client);
@@ -184,7 +183,7 @@ class TransportTest {
                   connection.write(ScriptedServer.reply("200 OK", "[2.5]".getBytes()));
                 });
         ScoringClient client =
-            ScoringClient.builder(server.uri("/score"))
+            OneAttempt.builder(server.uri("/score"))
                 .connectTimeout(Duration.ofSeconds(2))
                 .build()) {
       CompletableFuture.delayedExecutor(2_200, java.util.concurrent.TimeUnit.MILLISECONDS)
@@ -197,7 +196,7 @@ class TransportTest {
   void anInterruptEndsTheCallAndItsConnection() throws Exception {
     try (ScriptedServer server =
             new ScriptedServer((request, connection) -> connection.awaitEnd());
-        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+        ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
       CompletableFuture<Throwable> thrown = new CompletableFuture<>();
       Thread caller =
           new Thread(
@@ -252,7 +251,7 @@ class TransportTest {
       withProxy(
           proxy.port(),
           () -> {
-            try (ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+            try (ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
               assertArrayEquals(new double[] {2.5}, client.score(ROWS));
             }
           });
@@ -266,7 +265,7 @@ class TransportTest {
       withProxy(
           proxy.port(),
           () -> {
-            try (ScoringClient client = ScoringClient.create("http://model.invalid/score", null)) {
+            try (ScoringClient client = OneAttempt.create("http://model.invalid/score", null)) {
               assertArrayEquals(new double[] {2.5}, client.score(ROWS));
             }
           });
@@ -282,7 +281,7 @@ class TransportTest {
           proxy.port(),
           () -> {
             try (ScoringClient client =
-                ScoringClient.builder("https://model.invalid/score")
+                OneAttempt.builder("https://model.invalid/score")
                     .key("hunter2")
                     .connectTimeout(Duration.ofMillis(500))
                     .build()) {
@@ -308,7 +307,7 @@ class TransportTest {
           proxy.port(),
           () -> {
             try (ScoringClient client =
-                ScoringClient.create("https://model.invalid/score", "hunter2")) {
+                OneAttempt.create("https://model.invalid/score", "hunter2")) {
               assertFalse(failure(client).timedOut());
             }
           });
@@ -320,7 +319,7 @@ class TransportTest {
           proxy.port(),
           () -> {
             try (ScoringClient client =
-                ScoringClient.create("https://model.invalid/score", "hunter2")) {
+                OneAttempt.create("https://model.invalid/score", "hunter2")) {
               assertEquals(
                   407,
                   assertThrows(ScoringClient.ServiceException.class, () -> client.score(ROWS))
