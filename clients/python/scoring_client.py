@@ -480,8 +480,8 @@ class _TokenCache:
                 threading.Thread(target=self._run, args=(fetch,), daemon=True).start()
         try:
             return fetch.result(max(0.0, call.left())).token
-        except TimeoutError:
-            if fetch.done():  # the provider's own
+        except TimeoutError as error:
+            if fetch.done() and fetch.exception() is error:  # the provider's own
                 raise
             raise call.transport_error(f"no token within {call.limit:g} s", timed_out=True) from None
 

@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -60,7 +61,14 @@ class RawServer:
     cell is its prediction.
     """
 
-    def __init__(self, *plays: Play, tls: ssl.SSLContext | None = None, echo: bool = False) -> None:
+    def __init__(
+        self,
+        *plays: Play,
+        tls: ssl.SSLContext | None = None,
+        echo: bool = False,
+        reads: Callable[[socket.socket], bytes] | None = None,
+    ) -> None:
+        self._reads = reads or read_request
         self.requests: list[Request] = []
         self.connections = 0
         self.hung_up = threading.Event()
@@ -76,6 +84,12 @@ class RawServer:
         self.port: int = self._listener.getsockname()[1]
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
+
+    @property
+    def still_open(self) -> int:
+        """How many connections neither side has closed."""
+        with self._lock:
+            return len(self._open)
 
     @property
     def uri(self) -> str:
@@ -120,7 +134,7 @@ class RawServer:
             if self._tls:
                 stream = self._tls.wrap_socket(peer, server_side=True)
                 stream.settimeout(PATIENCE)
-            while raw := read_request(stream):
+            while raw := self._reads(stream):
                 with self._lock:
                     self.requests.append(Request(raw, number))
                     play = self._plays.popleft() if self._plays else first_cells(raw) if self._echo else close()
@@ -229,6 +243,16 @@ def drip(first: bytes, each: bytes) -> Play:
         return False
 
     return play
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Whether it becomes so, looked at again and again for as long as a hang would be waited for."""
+    end, pace = time.monotonic() + PATIENCE, threading.Event()
+    while not is_so():
+        if time.monotonic() > end:
+            return False
+        pace.wait(0.005)
+    return True
 
 
 @contextmanager
