@@ -63,11 +63,22 @@ def test_every_schema_is_a_schema():
         assert schemas.validator(name).schema["title"]
 
 
+EXAMPLES = [
+    *("hello-request", "hello-reply", "score-request", "score-reply", "open-request", "open-reply"),
+    *("token-question", "token-answer", "retry-news"),
+]
+
+
 def test_the_examples_in_the_protocol_page_match_its_schemas():
     page = (repository() / "conformance" / "PROTOCOL.md").read_text(encoding="utf-8")
-    examples = [
-        json.loads(line) for fence in re.findall(r"```json\n(.*?)```", page, re.S) for line in fence.splitlines()
-    ]
-    assert len(examples) == 4
-    for schema, example in zip(["hello-request", "hello-reply", "score-request", "score-reply"], examples, strict=True):
+    decoder = json.JSONDecoder()
+    examples = []
+    for fence in re.findall(r"```json\n(.*?)```", page, re.S):
+        rest = fence.strip()
+        while rest:
+            example, end = decoder.raw_decode(rest)
+            examples.append(example)
+            rest = rest[end:].strip()
+    assert len(examples) == len(EXAMPLES)
+    for schema, example in zip(EXAMPLES, examples, strict=True):
         assert schemas.first_error(schema, example) is None

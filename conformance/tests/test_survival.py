@@ -11,7 +11,12 @@ from scoring_conformance.cases.loader import load_cases
 from scoring_conformance.engine.run import Client, Run
 
 CASES = {c.id: c for c in load_cases()}
-SOME = [CASES["auth/off"], CASES["payload/not-finite/nan"], CASES["transport/refused"], CASES["predictions/no-rows"]]
+SOME = [
+    CASES["auth/off"],
+    CASES["payload/not-finite/nan"],
+    CASES["auth/key/cannot-travel/empty"],
+    CASES["predictions/no-rows"],
+]
 
 
 def verdicts(mock, manifest, cases=SOME, deadline=5.0):

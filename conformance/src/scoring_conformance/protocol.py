@@ -39,11 +39,42 @@ def score_request(
         "id": message_id,
         "op": "score",
         "scoring_uri": scoring_uri,
-        "rows": [[doubles.to_bits(cell) for cell in row] for row in rows],
+        "rows": rows_in_bits(rows),
     }
     if key is not None:
         message["key"] = key
     return _checked("score-request", message)
+
+
+def rows_in_bits(rows: Sequence[Sequence[float]]) -> list[list[str]]:
+    """Rows as the protocol writes them."""
+    return [[doubles.to_bits(cell) for cell in row] for row in rows]
+
+
+def open_request(message_id: str, client: str, scoring_uri: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Make a client that stays until ``close``."""
+    message = {"id": message_id, "op": "open", "client": client, "scoring_uri": scoring_uri, "options": options}
+    return _checked("open-request", message)
+
+
+def call_request(message_id: str, client: str, op: str, members: dict[str, Any]) -> dict[str, Any]:
+    """One call on an open client: ``score``, ``score_json``, ``score_bytes``, ``swagger`` or ``health``."""
+    return _checked(_schema(op, "request"), {"id": message_id, "op": op, "client": client, **members})
+
+
+def cancel_request(message_id: str, client: str, call: str) -> dict[str, Any]:
+    """Cancel the call with this id."""
+    return _checked("cancel-request", {"id": message_id, "op": "cancel", "client": client, "call": call})
+
+
+def close_request(message_id: str, client: str) -> dict[str, Any]:
+    """Release a client."""
+    return _checked("close-request", {"id": message_id, "op": "close", "client": client})
+
+
+def token_answer(message_id: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer to the adapter's question with this id."""
+    return _checked("token-answer", {"id": message_id, "answer": answer})
 
 
 def encode(message: dict[str, Any]) -> bytes:
@@ -77,20 +108,50 @@ def read_hello(message: dict[str, Any]) -> Hello:
     return Hello(ok["level"], ok["client"], frozenset(ok["capabilities"]), ok["max_in_flight"])
 
 
-def read_score(message: dict[str, Any]) -> dict[str, Any]:
-    """The reply to ``score``: the message itself, once it is known to match ``score-reply.json``.
+def read_score(message: dict[str, Any], level: int) -> dict[str, Any]:
+    """The reply to a ``score`` of level 1: the message itself, once it matches the schema of the adapter's level.
 
     Raises:
         ProtocolViolation: it does not.
     """
-    _expect("score-reply", message)
+    _expect("score-reply" if level == 1 else "client-score-reply", message)
     return message
+
+
+def read_reply(op: str, message: dict[str, Any]) -> dict[str, Any]:
+    """The reply to a request of level 2: the message itself, once it is known to match the schema of its kind.
+
+    Raises:
+        ProtocolViolation: it does not.
+    """
+    _expect(_schema(op, "reply"), message)
+    return message
+
+
+def is_event(message: dict[str, Any]) -> bool:
+    """Whether a line of the adapter is a question or news, and not a reply."""
+    return "ask" in message or "tell" in message
+
+
+def read_event(message: dict[str, Any]) -> dict[str, Any]:
+    """A question of the token provider (``ask``) or news of the hook (``tell``), once it matches its schema.
+
+    Raises:
+        ProtocolViolation: it does not.
+    """
+    _expect("token-question" if "ask" in message else "retry-news", message)
+    return message
+
+
+def _schema(op: str, direction: str) -> str:
+    name = "client-score" if op == "score" else op.replace("_", "-")
+    return f"{name}-{direction}"
 
 
 def _expect(schema: str, message: dict[str, Any]) -> None:
     error = schemas.first_error(schema, message)
     if error is not None:
-        raise ProtocolViolation(f"a reply does not match {schema}.json: {schemas.explain(error)}")
+        raise ProtocolViolation(f"a message does not match {schema}.json: {schemas.explain(error)}")
 
 
 def _checked(schema: str, message: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
 
 from scoring_conformance.paths import repository
 
@@ -15,9 +17,21 @@ from scoring_conformance.paths import repository
 @cache
 def validator(name: str) -> Draft202012Validator:
     """The validator for ``schemas/<name>.json``; raises OSError when there is no such schema."""
-    schema = json.loads((repository() / "conformance" / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
+    schema = _read(name)
     Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema)
+    return Draft202012Validator(schema, registry=_registry())
+
+
+@cache
+def _registry() -> Registry[Any]:
+    """What other schemas refer to, by file name."""
+    resource = Resource.from_contents(_read("error"), default_specification=DRAFT202012)
+    registry: Registry[Any] = Registry().with_resource("error.json", resource)
+    return registry
+
+
+def _read(name: str) -> Any:
+    return json.loads((repository() / "conformance" / "schemas" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def first_error(name: str, instance: Any) -> ValidationError | None:

@@ -72,7 +72,6 @@ class Case:
     @property
     def needs(self) -> frozenset[str]:
         """The capabilities of an adapter that it needs."""
-        options = self.options
         found = set(self.requires)
         found |= {"token_provider", "on_retry", "proxy"} & set(self.options)
         if self.ca_file != "none":

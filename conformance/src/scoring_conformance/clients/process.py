@@ -26,17 +26,26 @@ class AdapterFailure(Exception):
 class AdapterProcess:
     """A started adapter."""
 
-    def __init__(self, manifest: Manifest, deadline: float, on_violation: Callable[[str | None, str], None]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        deadline: float,
+        on_violation: Callable[[str | None, str], None],
+        on_event: Callable[[dict[str, Any]], None],
+    ) -> None:
         """Nothing is started yet.
 
         Args:
             manifest: how to start it.
             deadline: seconds that it may take for one reply.
             on_violation: told of a reply that nobody asked for, with the id that it used (if any) and what is wrong.
+            on_event: told of a line that is a question or news, not a reply.
         """
         self._manifest = manifest
         self._deadline = deadline
         self._on_violation = on_violation
+        self._on_event = on_event
+        self._event_ids: set[str] = set()
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._answered: set[str] = set()
         self._stderr = bytearray()
@@ -86,16 +95,11 @@ class AdapterProcess:
         """
         if self._failure is not None:
             raise AdapterFailure(self._failure)
-        assert self._process is not None
-        assert self._process.stdin is not None
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._waiting[message["id"]] = reply
         try:
             async with asyncio.timeout(self._deadline):
-                with contextlib.suppress(ConnectionError):  # then the reader sees the end of its output and says why
-                    async with self._write_lock:
-                        self._process.stdin.write(protocol.encode(message))
-                        await self._process.stdin.drain()
+                await self.send(message)
                 return await asyncio.shield(reply)
         except TimeoutError:
             op = message["op"]
@@ -110,6 +114,15 @@ class AdapterProcess:
                 reply.cancel()
             elif not reply.cancelled():
                 reply.exception()  # read, so that a failure that nobody awaited is not logged
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Write one line that gets no reply of its own."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        with contextlib.suppress(ConnectionError):  # then the reader sees the end of its output and says why
+            async with self._write_lock:
+                self._process.stdin.write(protocol.encode(message))
+                await self._process.stdin.drain()
 
     async def close(self) -> None:
         """End of input, a while to finish, then a kill; nothing of its process group is left."""
@@ -180,6 +193,12 @@ class AdapterProcess:
 
     def _take(self, message: dict[str, Any]) -> None:
         name = message["id"]
+        if protocol.is_event(message):
+            if name in self._event_ids:
+                self._on_violation(None, f"an id of a question or of news was used twice: {name[:64]!r}")
+            self._event_ids.add(name)
+            self._on_event(message)
+            return
         reply = self._waiting.get(name)
         if reply is not None and not reply.done():
             reply.set_result(message)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from scoring_conformance import protocol
 from scoring_conformance.clients.manifest import Manifest
 from scoring_conformance.clients.process import AdapterFailure, AdapterProcess
+from scoring_conformance.engine.lane import Lane
 from scoring_conformance.engine.plan import Planned
 
 _NARROW = 8  # calls in flight; measured: short calls stay short
@@ -18,6 +22,20 @@ _RESTARTS = 3
 
 class ClientFailure(Exception):
     """The client gave no answer that can be judged."""
+
+
+@dataclass(slots=True)
+class OpenClient:
+    """A client that the adapter keeps for one case, and who hears what it asks and tells."""
+
+    name: str
+    on_ask: Callable[[dict[str, Any]], None]
+    on_tell: Callable[[dict[str, Any]], None]
+    is_open: bool = False
+    calls: int = 0
+    """Calls under way."""
+    gave_up: bool = False
+    """A caller left before the end; a fetch that it began may go on without it."""
 
 
 class RunningClient:
@@ -35,7 +53,8 @@ class RunningClient:
         self._process: AdapterProcess | None = None
         self._restarts = 0
         self._starting = asyncio.Lock()
-        self._lanes: dict[bool, asyncio.Semaphore] = {}
+        self._lanes: dict[bool, Lane] = {}
+        self._opened: dict[str, OpenClient] = {}
         self._dead: str | None = None
 
     async def start(self) -> protocol.Hello:
@@ -52,29 +71,44 @@ class RunningClient:
                     self._dead = str(failure)
                     raise
                 assert self.hello is not None
-                narrow = min(_NARROW, self.hello.max_in_flight)
-                self._lanes = {
-                    False: asyncio.Semaphore(narrow),
-                    True: asyncio.Semaphore(min(_WIDE, self.hello.max_in_flight)),
-                }
+                places = self.hello.max_in_flight  # of both lanes together
+                narrow = Lane(min(_NARROW, max(1, places // 2)))
+                self._lanes = {False: narrow, True: Lane(min(_WIDE, places - narrow.places)) if places > 1 else narrow}
             return self.hello
 
+    @property
+    def level(self) -> int:
+        """The protocol's level that it speaks."""
+        return self.hello.level if self.hello is not None else 1
+
     async def score(self, planned: Planned, scoring_uri: str) -> tuple[str, dict[str, Any]]:
-        """Ask for one score; the message's id and the reply.
+        """Ask for one score at level 1; the message's id and the reply.
 
         Raises:
             ClientFailure: no reply that matches the protocol came.
         """
-        async with self._lanes[planned.case.waits]:
-            await self._restarted()
-            process = self._process
-            assert process is not None
+        async with self.process(waits=planned.case.waits) as process:
             message = protocol.score_request(secrets.token_hex(12), scoring_uri, planned.key, planned.rows)
             try:
-                reply = await process.ask(message)
-                return message["id"], protocol.read_score(reply)
+                return message["id"], protocol.read_score(await process.ask(message), self.level)
             except (AdapterFailure, protocol.ProtocolViolation) as failure:
                 raise ClientFailure(str(failure)) from failure
+
+    @contextlib.asynccontextmanager
+    async def process(self, *, waits: bool, places: int = 1) -> AsyncIterator[AdapterProcess]:
+        """The process, with places for so many messages at once.
+
+        Raises:
+            ClientFailure: it is dead.
+        """
+        async with self._lanes[waits].held(places):
+            await self._restarted()
+            assert self._process is not None
+            yield self._process
+
+    def expect(self, client: OpenClient) -> None:
+        """Deliver what the adapter asks and tells for this client; what it says of any other is a violation."""
+        self._opened[client.name] = client
 
     async def close(self) -> None:
         """End it."""
@@ -83,7 +117,7 @@ class RunningClient:
             self.stderr += self._process.stderr
 
     async def _start(self) -> None:
-        process = AdapterProcess(self.manifest, self._deadline, self._violated)
+        process = AdapterProcess(self.manifest, self._deadline, self._violated, self._event)
         try:
             await process.start()
             self._process = process
@@ -111,6 +145,26 @@ class RunningClient:
             except ClientFailure as failure:
                 self._dead = str(failure)
                 raise
+
+    def _event(self, message: dict[str, Any]) -> None:
+        kind = "ask" if "ask" in message else "tell"
+        try:
+            protocol.read_event(message)
+        except protocol.ProtocolViolation as violation:
+            self.violations.append(str(violation))
+            return
+        name = message["client"]
+        client = self._opened.get(name)
+        if client is None:
+            self.violations.append(f"`{kind}` for a client that was never opened: {name!r}")
+        elif not client.is_open and not client.calls:
+            self.violations.append(f"`{kind}` for a client that is not open")
+        elif not client.calls and (kind == "tell" or not client.gave_up):
+            self.violations.append(f"`{kind}` while no call is under way")
+        elif kind == "ask":
+            client.on_ask(message)
+        else:
+            client.on_tell(message)
 
     def _violated(self, message_id: str | None, what: str) -> None:
         if message_id is None:

@@ -18,15 +18,14 @@ class JournalReader:
         self._wanted: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def read(self, name: str) -> list[dict[str, Any]]:
-        """The requests that a service has seen by now."""
+    async def read(self, name: str) -> dict[str, Any]:
+        """What a service has seen by now."""
         future = self._wanted.get(name)
         if future is None:
             future = self._wanted[name] = asyncio.get_running_loop().create_future()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._soon())
-        requests: list[dict[str, Any]] = (await future)["requests"]
-        return requests
+        return await future
 
     async def _soon(self) -> None:
         while self._wanted:

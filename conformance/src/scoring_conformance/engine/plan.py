@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import random
 import re
 import string
@@ -15,9 +17,34 @@ from scoring_conformance.cases.model import Case
 
 Rows = list[list[float]]
 
-_PLACEHOLDER = re.compile(r"\{(?:service|call|drawn)\.[a-z_]+\}")
+_PLACEHOLDER = re.compile(r"\{(?:service|call|drawn|token|suite)\.[a-z_0-9]+\}")
 _KEY_LETTERS = string.ascii_letters + string.digits
 _KEY_LENGTH = 32
+_TOKEN_LENGTH = 1200
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it will be asked."""
+
+    op: str
+    members: dict[str, Any]
+    """Those of the protocol's request, but for rows."""
+    rows: Rows
+    drawn: list[float]
+    """Predictions that a scripted reply gives, one a row."""
+
+    @property
+    def payload(self) -> bool:
+        """Whether it sends one."""
+        return self.op.startswith("score")
+
+    @property
+    def body(self) -> bytes:
+        """The bytes of a call of ``score_bytes``, the text of one of ``score_json``."""
+        if self.op == "score_json":
+            return str(self.members["json"]).encode()
+        return base64.b64decode(self.members.get("body", ""))
 
 
 @dataclass(slots=True)
@@ -28,12 +55,29 @@ class Planned:
     case: Case
     service: dict[str, Any] | None
     """The admin plane's spec of the case's own service."""
-    rows: Rows
-    drawn: list[float]
-    """Predictions that a scripted reply gives, one a row."""
+    calls: dict[str, list[Call]]
+    """By the place of the step; more than one where they are made at the same moment."""
     key: str | None
     secrets: dict[str, str] = field(default_factory=dict)
     """Planted credentials by what they are called in a report."""
+    values: dict[str, str] = field(default_factory=dict)
+    """What placeholders stand for that does not need the deployed service."""
+    unknown_token: str = ""
+
+    @property
+    def payloads(self) -> list[Call]:
+        """The calls that send something, in the order of the file."""
+        return [call for calls in self.calls.values() for call in calls if call.payload]
+
+    @property
+    def rows(self) -> Rows:
+        """Those of the first call that has any."""
+        return next((call.rows for call in self.payloads if call.op == "score"), [])
+
+    @property
+    def drawn(self) -> list[float]:
+        """The scripted predictions for those rows."""
+        return next((call.drawn for call in self.payloads if call.op == "score"), [])
 
 
 def plan(cases: Sequence[Case], clients: Sequence[str], seed: str) -> list[Planned]:
@@ -70,17 +114,18 @@ def control(client: str, seed: str) -> Planned:
         line=1,
         template="control/positive",
     )
-    return Planned(client, case, {"name": name, "profile": "aks-v1", "auth": "off"}, rows, [], None)
+    service = {"name": name, "profile": "aks-v1", "auth": "off"}
+    return Planned(client, case, service, {"": [Call("score", {}, rows, [])]}, None)
 
 
 def fill(node: Any, values: Mapping[str, str]) -> Any:
-    """A part of a case with its placeholders replaced."""
+    """A part of a case with its placeholders replaced; one without a value says so."""
     if isinstance(node, dict):
         return {key: fill(value, values) for key, value in node.items()}
     if isinstance(node, list):
         return [fill(value, values) for value in node]
     if isinstance(node, str):
-        return _PLACEHOLDER.sub(lambda m: values[m[0][1:-1]], node)
+        return _PLACEHOLDER.sub(lambda m: values.get(m[0][1:-1], f"<no {m[0][1:-1]}>"), node)
     return node
 
 
@@ -88,18 +133,70 @@ def _plan(case: Case, client: str, seed: str) -> Planned:
     draw = random.Random(f"{seed}/{client}/{case.id}")  # noqa: S311 (reproducible on purpose)
     name = _name(draw)
     keys = {kind: "".join(draw.choices(_KEY_LETTERS, k=_KEY_LENGTH)) for kind in ("primary", "secondary", "unknown")}
-    rows = _rows(case.call["rows"], draw)
-    drawn = [draw.uniform(-1000.0, 1000.0) for _ in rows]
+    calls = _calls(case, draw)
     values = {
         "service.name": name,
         "service.primary_key": keys["primary"],
         "service.secondary_key": keys["secondary"],
         "call.key": keys["unknown"],
-        "drawn.predictions": "[" + ", ".join(map(repr, drawn)) + "]",
     }
+    scores = [call for each in calls.values() for call in each if call.op == "score"]
+    for number, call in enumerate(scores, 1):
+        values[f"drawn.predictions_{number}"] = "[" + ", ".join(map(repr, call.drawn)) + "]"
+    values["drawn.predictions"] = values.get("drawn.predictions_1", "[]")
+    for each in calls.values():
+        each[:] = [Call(c.op, fill(c.members, values), c.rows, c.drawn) for c in each]
     secrets = {f"{kind} key": key for kind, key in keys.items()}
     key = _key(case, keys, values)
-    return Planned(client, case, _service(case, name, keys, values), rows, drawn, key, secrets)
+    unknown = ".".join("".join(draw.choices(_KEY_LETTERS + "-_", k=n)) for n in (36, _TOKEN_LENGTH, 43))
+    if "token_provider" in case.options:
+        secrets["unknown token"] = unknown
+    return Planned(client, case, _service(case, name, keys, values), calls, key, secrets, values, unknown)
+
+
+def _calls(case: Case, draw: random.Random) -> dict[str, list[Call]]:
+    """Every call of a case by the place of its step."""
+    if case.steps is None:
+        return {"": [_call(case.script[0]["call"], draw)]}
+    return _calls_of(case.steps, "/steps", draw)
+
+
+def _calls_of(steps: Sequence[Mapping[str, Any]], place: str, draw: random.Random) -> dict[str, list[Call]]:
+    found: dict[str, list[Call]] = {}
+    for index, step in enumerate(steps):
+        here = f"{place}/{index}"
+        if "call" in step:
+            found[here] = [_call(step["call"], draw) for _ in range(step.get("calls", 1))]
+            found |= _calls_of(step.get("meanwhile", ()), f"{here}/meanwhile", draw)
+    return found
+
+
+def _call(call: Mapping[str, Any], draw: random.Random) -> Call:
+    members: dict[str, Any] = {"timeout": call["timeout"]} if "timeout" in call else {}
+    rows: Rows = []
+    drawn: list[float] = []
+    if call["op"] == "score":
+        rows = _rows(call["rows"], draw)
+        drawn = [draw.uniform(-1000.0, 1000.0) for _ in rows]
+    elif call["op"] == "score_json":
+        sent = call["json"]
+        members["json"] = sent if isinstance(sent, str) else json.dumps(sent)
+    elif call["op"] == "score_bytes":
+        body = call["body"]
+        sent = draw.randbytes(body["random"]) if "random" in body else content(body)
+        members["body"] = base64.b64encode(sent).decode()
+        if "content_type" in call:
+            members["content_type"] = call["content_type"]
+    return Call(call["op"], members, rows, drawn)
+
+
+def content(body: Mapping[str, Any]) -> bytes:
+    """The bytes that ``{text}``, ``{base64}`` or ``{repeat}`` stand for."""
+    if "base64" in body:
+        return base64.b64decode(body["base64"])
+    if "repeat" in body:
+        return str(body["repeat"]["text"]).encode() * int(body["repeat"]["count"])
+    return str(body["text"]).encode()
 
 
 def _name(draw: random.Random) -> str:
@@ -121,11 +218,12 @@ def _rows(wanted: Any, draw: random.Random) -> Rows:
 
 
 def _key(case: Case, keys: Mapping[str, str], values: Mapping[str, str]) -> str | None:
-    default = "primary" if case.service is not None and case.service["auth"] == "key" else "none"
-    wanted = case.call.get("key", default)
+    options = case.options
+    fixed = case.service is not None and case.service["auth"] == "key" and "token_provider" not in options
+    wanted = options.get("key", "primary" if fixed else "none")
     if isinstance(wanted, dict):
         return str(fill(wanted["text"], values))
-    return None if wanted == "none" else keys[wanted]
+    return None if wanted in ("none", "token") else keys[wanted]
 
 
 def _service(case: Case, name: str, keys: Mapping[str, str], values: Mapping[str, str]) -> dict[str, Any] | None:
@@ -134,14 +232,16 @@ def _service(case: Case, name: str, keys: Mapping[str, str], values: Mapping[str
     spec: dict[str, Any] = {**case.service, "name": name}
     if spec["auth"] == "key":
         spec.update(primary_key=keys["primary"], secondary_key=keys["secondary"])
-    if "replies" in spec:
-        spec["replies"] = [_reply(reply, values) for reply in spec["replies"]]
+    for name in ("replies", "swagger_replies", "health_replies"):
+        if name in spec:
+            spec[name] = [reply_for(reply, values) for reply in spec[name]]
     return spec
 
 
-def _reply(reply: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+def reply_for(reply: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """A scripted reply as the mock takes it."""
     filled: dict[str, Any] = fill(reply, values)
     repeat = filled.get("body", {}).get("repeat")
-    if repeat is not None:
-        filled["body"] = {"text": repeat["text"] * repeat["count"]}
+    if isinstance(repeat, dict):
+        filled["body"] = {"text": repeat["text"], "repeat": repeat["count"]}
     return filled

@@ -6,18 +6,21 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from scoring_conformance.cases.model import Case
+from scoring_conformance.cases.model import Case, for_language
 from scoring_conformance.clients.manifest import Manifest
 from scoring_conformance.engine.client import ClientFailure, RunningClient
+from scoring_conformance.engine.files import Files
 from scoring_conformance.engine.journals import JournalReader
 from scoring_conformance.engine.judge import judge
 from scoring_conformance.engine.plan import Planned, control, plan
+from scoring_conformance.engine.record import Outcome, Record
+from scoring_conformance.engine.scenario import Scenario
 from scoring_conformance.engine.verdicts import Check, Verdict, VerdictName
-from scoring_conformance.mock.admin import Mock
-from scoring_conformance.problems import HarnessFault
+from scoring_conformance.mock.admin import Mock, Refused
+from scoring_conformance.problems import HarnessFault, UsageProblem
 
 DEFAULT_DEADLINE = 30.0
 """Seconds for one reply: a limit for hangs, far above what any call takes."""
@@ -36,7 +39,7 @@ class Client:
 class _Issued:
     planned: Planned
     service: dict[str, Any] | None
-    message_id: str = ""
+    message_ids: list[str] = field(default_factory=list)
     seen: int = 0
 
 
@@ -80,6 +83,7 @@ class Run:
         self._on_done = on_done
         self._reader = JournalReader(mock)
         self._refused = _RefusedPort()
+        self._files = Files(mock.info.get("ca_pem", ""))
         self._secrets: dict[str, str] = {}
 
     async def execute(self) -> None:
@@ -102,10 +106,11 @@ class Run:
             async with asyncio.TaskGroup() as group:
                 for client in running:
                     group.create_task(self._client(client.manifest))
-        except* HarnessFault as faults:
-            raise faults.exceptions[0] from None
+        except* (HarnessFault, UsageProblem) as faults:
+            raise _first(faults) from None
         finally:
             self._refused.close()
+            self._files.close()
         issued = {(c.manifest.name, case.id) for c in self.clients for case in self._cases_of(c.manifest)}
         missing = issued - set(self.verdicts)
         if missing:
@@ -142,7 +147,15 @@ class Run:
 
     async def _deploy(self, planned: Sequence[Planned]) -> dict[str, dict[str, Any]]:
         specs = [p.service for p in planned if p.service is not None]
-        made = await asyncio.to_thread(self._mock.create, specs)
+        try:
+            made = await asyncio.to_thread(self._mock.create, specs)
+        except Refused as refused:
+            place, _, said = str(refused).partition("].")
+            number = place.removeprefix("services[")
+            if not number.isdigit():
+                raise
+            case = [p.case for p in planned if p.service is not None][int(number)]
+            raise UsageProblem(f"{case.path}:{case.line}: {case.id}: the mock refuses the service: {said}") from refused
         return {service["name"]: service for service in made}
 
     async def _control(self, client: RunningClient, one: _Issued) -> str | None:
@@ -159,7 +172,7 @@ class Run:
         self, client: RunningClient, capabilities: frozenset[str], one: _Issued, failed_control: str | None
     ) -> None:
         case = one.planned.case
-        lacking = sorted(set(case.requires) - capabilities)
+        lacking = sorted(case.needs - capabilities) if case.level <= client.level else [f"level {case.level}"]
         if lacking:
             self._record(
                 Verdict(
@@ -177,35 +190,61 @@ class Run:
 
     async def _judged(self, client: RunningClient, one: _Issued) -> Verdict:
         planned, case = one.planned, one.planned.case
-        uri = one.service["uris"]["http"]["scoring"] if one.service is not None else self._refused.uri
         started = time.monotonic()
         try:
-            one.message_id, reply = await client.score(planned, uri)
+            record = await (self._scenario(client, one) if case.level > 1 else self._single(client, one))
         except ClientFailure as failure:
             return self._error(planned, str(failure))
+        one.message_ids = record.message_ids
+        if record.unsupported is not None:
+            reason = f"the adapter answers unsupported: {record.unsupported}"
+            return Verdict(planned.client, case.id, "unsupported", case.severity, reason)
+        one.seen = len(record.requests)
+        checks = judge(planned, one.service, record)
+        return self._verdict(client.manifest, planned, checks, time.monotonic() - started)
+
+    async def _single(self, client: RunningClient, one: _Issued) -> Record:
+        """One call at level 1."""
+        planned = one.planned
+        uri = one.service["uris"]["http"]["scoring"] if one.service is not None else self._refused.uri
+        message_id, reply = await client.score(planned, uri)
+        record = Record(client.manifest.language, message_ids=[message_id])
         if "unsupported" in reply:
-            return Verdict(
-                planned.client,
-                case.id,
-                "unsupported",
-                case.severity,
-                f"the adapter answers unsupported: {reply['unsupported']}",
-            )
-        seconds = time.monotonic() - started
-        requests = await self._reader.read(one.service["name"]) if one.service is not None else []
-        one.seen = len(requests)
-        checks = judge(planned, one.service, reply, requests)
-        return self._verdict(client.manifest, planned, checks, seconds)
+            record.unsupported = reply["unsupported"]
+            return record
+        if one.service is not None:
+            record.requests = (await self._reader.read(one.service["name"]))["requests"]
+        expect = for_language(planned.case.script[0]["expect"], record.language)
+        record.outcomes.append(Outcome("", planned.calls[""][0], expect, reply))
+        return record
+
+    async def _scenario(self, client: RunningClient, one: _Issued) -> Record:
+        """Many calls on one client at level 2."""
+        scenario = Scenario(
+            one.planned,
+            one.service,
+            client,
+            mock=self._mock,
+            reader=self._reader,
+            files=self._files,
+            refused=self._refused.origin,
+            on_secret=lambda secret, name: self._secrets.update({secret: f"<{name}>"}),
+        )
+        try:
+            return await scenario.run()
+        finally:
+            one.message_ids = scenario.record.message_ids
 
     async def _aftermath(self, client: RunningClient, issued: Sequence[_Issued]) -> None:
         """What only shows when everything is over: second replies, late requests, credentials on standard error."""
-        judged = [one for one in issued if one.message_id]
+        judged = [one for one in issued if one.message_ids]
         names = [one.service["name"] for one in judged if one.service is not None]
         journals = await asyncio.to_thread(self._mock.journals, names)
         for one in judged:
             found = self.verdicts[one.planned.client, one.planned.case.id]
-            if one.message_id in client.spoiled:
-                self._record(self._error(one.planned, client.spoiled[one.message_id]))
+            spoiled = [client.spoiled[name] for name in one.message_ids if name in client.spoiled]
+            if spoiled:
+                self._record(self._error(one.planned, spoiled[0]))
                 continue
             late = len(journals[one.service["name"]]["requests"]) - one.seen if one.service is not None else 0
             leaked = any(secret in client.stderr for secret in one.planned.secrets.values())
@@ -249,10 +288,17 @@ class _RefusedPort:
     def __init__(self) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
-        self.uri = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api/v1/service/nobody/score"
+        self.origin = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.uri = self.origin + "/api/v1/service/nobody/score"
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _first(faults: BaseExceptionGroup[Any]) -> BaseException:
+    """The first of them; groups can be nested."""
+    first = faults.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _name(planned: Planned) -> str:

@@ -13,6 +13,10 @@ from scoring_conformance.problems import HarnessFault
 _TIMEOUT = 30.0  # a limit for hangs, not an expectation
 
 
+class Refused(HarnessFault):
+    """The mock refuses what a case asks of it; the text is its sentence."""
+
+
 class Mock:
     """A running mock. Every method may be called from any thread."""
 
@@ -39,13 +43,25 @@ class Mock:
         return str(self.info["server_id"])
 
     def create(self, specs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Deploy services; the answers are in the order of the specs."""
+        """Deploy services; the answers are in the order of the specs.
+
+        Raises:
+            Refused: one of them is refused; the sentence begins with its place, ``services[7]``.
+        """
         if not specs:
             return []
         made: list[dict[str, Any]] = self._call("POST", "/services", {"services": list(specs)})["services"]
         if [s["name"] for s in made] != [s["name"] for s in specs]:
             raise HarnessFault("the mock made other services than it was asked for")
         return made
+
+    def act(self, name: str, act: dict[str, Any]) -> dict[str, Any]:
+        """One act on a service, and its result.
+
+        Raises:
+            Refused: the mock refuses it.
+        """
+        return self._call("POST", f"/services/{name}/act", act)
 
     def journals(self, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         """What each service has seen so far."""
@@ -85,5 +101,7 @@ class Mock:
             answer = {}
         if response.status_code != 200 or not isinstance(answer, dict):
             said = (answer.get("error") if isinstance(answer, dict) else None) or response.text[:200]
+            if response.status_code == 400:
+                raise Refused(said)
             raise HarnessFault(f"the mock's admin plane answers {response.status_code} to {method} {path}: {said}")
         return answer
