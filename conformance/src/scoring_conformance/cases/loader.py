@@ -16,6 +16,15 @@ from scoring_conformance.cases.model import Case, all_steps
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import UsageProblem, unknown_name
 
+_PLACEHOLDER = re.compile(r"\{((?:service|call|drawn|token|suite)\.[a-z_0-9]+)\}")
+_EARLY = {
+    *("service.name", "service.primary_key", "service.secondary_key", "call.key"),
+    *("drawn.predictions", "drawn.predictions_"),
+}
+_LATE = {
+    *("service.scoring_path", "service.swagger_path", "service.health_path", "service.scoring_uri"),
+    *("service.origin", "service.address", "suite.refused", "token."),
+}
 _PARAMETER = re.compile(r"\{param\.([a-z_0-9]+)\}")
 
 
@@ -134,6 +143,7 @@ def _check(case: Case) -> None:
     """What the schema cannot say."""
     for name in set(case.call or {}) & set(case.client or {}):
         raise UsageProblem(f"{name!r} stands in `call` and in `client`")
+    _check_placeholders(case)
     _check_service(case)
     _check_provider(case)
     _check_steps(case)
@@ -143,7 +153,7 @@ def _check(case: Case) -> None:
         schema = request.get("body", {}).get("schema")
         if schema is not None and not schemas.exists(schema):
             raise UsageProblem(f"no such schema: conformance/schemas/{schema}.json")
-        if request.get("of", 1) > len(scored(case)):
+        if "of" in request and request["of"] > len(scored(case)):
             raise UsageProblem(f"`of: {request['of']}`: there are {len(scored(case))} calls with a payload")
     if "retries" in expect and "on_retry" not in case.options:
         raise UsageProblem("`retries` needs `on_retry: tell` or `throw` in `client`")
@@ -156,6 +166,14 @@ def scored(case: Case) -> list[Mapping[str, Any]]:
         if step.get("call", {}).get("op", "").startswith("score"):
             found += [step["call"]] * step.get("calls", 1)
     return found
+
+
+def _check_placeholders(case: Case) -> None:
+    """Every placeholder has a value where it stands."""
+    for part, known in ((case.service, _EARLY), ((case.options, case.script, case.expect), _EARLY | _LATE)):
+        for name in _PLACEHOLDER.findall(str(part)):
+            if name.rstrip("0123456789") not in known:
+                raise unknown_name("placeholder", f"{{{name}}}", [f"{{{each}}}" for each in known])
 
 
 def _check_service(case: Case) -> None:
@@ -193,8 +211,8 @@ def _check_provider(case: Case) -> None:
 
 
 def _check_steps(case: Case) -> None:
-    if any(step.get("cancel") is True for step in case.script):
-        raise UsageProblem("the step `cancel: true` stands in `meanwhile`; a call has `cancel: {when: ...}`")
+    if any(step.get("cancel") is True or "wait" in step or "release" in step for step in case.script):
+        raise UsageProblem("the steps `cancel: true`, `wait` and `release` stand in `meanwhile`")
     for step in all_steps(case.script):
         cancel = step.get("cancel")
         wait = cancel["when"] if isinstance(cancel, dict) else step.get("wait", {}).get("for")

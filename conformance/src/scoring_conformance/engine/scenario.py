@@ -310,13 +310,13 @@ class Scenario:
             token = self._planned.unknown_token
         else:
             token = str(fill(wanted["text"], self.record.values))
-        self._hand_out(token)
+        self._hand_out(token, index + 1)
         return token
 
-    def _hand_out(self, token: str) -> None:
+    def _hand_out(self, token: str, number: int = 1) -> None:
         self._answered.append(token)
-        name = f"token {len(self._answered)}"
-        self.record.values[f"token.{len(self._answered)}"] = token
+        name = f"token {number}"
+        self.record.values[f"token.{number}"] = token
         if token and token not in self._planned.secrets.values():
             self._planned.secrets[name] = token
             self._on_secret(token, name)
