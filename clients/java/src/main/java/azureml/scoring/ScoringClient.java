@@ -1017,7 +1017,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final Pattern DIGITS = Pattern.compile("[ \\t]*0*([0-9]+)[ \\t]*");
   private static final Pattern DATE =
       Pattern.compile(
-          "[ \\t]*([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT)[ \\t]*");
+          "[ \\t]*[A-Z][a-z]{2}, ([0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT)[ \\t]*");
   private static final DateTimeFormatter HTTP_DATE =
       DateTimeFormatter.RFC_1123_DATE_TIME.withResolverStyle(ResolverStyle.STRICT);
 
