@@ -842,10 +842,13 @@ def _encode_rows(rows: Iterable[Iterable[SupportsFloat]]) -> tuple[bytes, int]:
     data = []
     for index, row in enumerate(rows):
         try:
-            cells = enumerate(row)
+            iterator = iter(row)
         except TypeError:
             raise TypeError(f"row {index} is of type {type(row).__name__}, not a row of numbers") from None
-        data.append([_number(cell, index, column) for column, cell in cells])
+        cells = list(iterator)
+        if set(map(type, cells)) != {float} or not all(map(math.isfinite, cells)):
+            cells = [_number(cell, index, column) for column, cell in enumerate(cells)]
+        data.append(cells)
     return json.dumps({"data": data}, separators=(",", ":")).encode(), len(data)
 
 
