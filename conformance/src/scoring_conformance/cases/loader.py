@@ -206,7 +206,7 @@ def _check_provider(case: Case) -> None:
     released = any("release" in step for step in all_steps(case.script))
     if any("after" in answer for answer in answers) != released:
         raise UsageProblem("`after: release` and the step `release: true` need each other")
-    if "asks" in case.expect and "token_provider" not in case.options:
+    if case.expect.get("asks") and "token_provider" not in case.options:
         raise UsageProblem("`asks` needs a `token_provider` in `client`")
 
 

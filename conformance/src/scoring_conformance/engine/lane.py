@@ -39,13 +39,13 @@ class Lane:
             if turn.done() and not turn.cancelled():
                 self._give(count)  # its turn had come at that very moment
             else:
-                self._queue.remove((count, turn))
-                self._give(0)
+                self._give(0)  # it may have been in the way of others
             raise
 
     def _give(self, count: int) -> None:
         self._free += count
-        while self._queue and self._queue[0][0] <= self._free:
+        while self._queue and (self._queue[0][1].done() or self._queue[0][0] <= self._free):
             wanted, turn = self._queue.popleft()
-            self._free -= wanted
-            turn.set_result(None)
+            if not turn.done():  # a waiter that gave up is only passed over
+                self._free -= wanted
+                turn.set_result(None)
