@@ -50,7 +50,7 @@ public sealed class ExampleTests : IDisposable
             await exchange.SendAsync(status == 0 ? "" : RawServer.Reply(status, body));
             exchange.Close();
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         await CatchAsync(client, [[cell]], Cancel);
 

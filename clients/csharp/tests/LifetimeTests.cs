@@ -42,17 +42,33 @@ public sealed class LifetimeTests
         await closed.Task.WaitAsync(Cancel);
     }
 
+    // Proves B03.
     [Fact]
-    public async Task Disposing_ends_calls_that_wait_for_a_reply()
+    public async Task Disposing_lets_calls_go_on_to_their_end_and_the_last_one_closes_the_connections()
     {
-        await using var server = new RawServer(exchange => exchange.WaitForCloseAsync());
-        var client = new ScoringClient(server.Uri);
+        var reply = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var closed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var count = 0;
+        await using var server = new RawServer(async exchange =>
+        {
+            await reply.Task;
+            await exchange.SendAsync(++count == 1 ? RawServer.Reply(503, "") : RawServer.Reply(200, "[1.5]"));
+            if (count == 2)
+            {
+                await exchange.WaitForCloseAsync();
+                closed.SetResult();
+            }
+        });
+        var client = new ScoringClient(server.Uri, new() { BaseDelay = TimeSpan.FromMilliseconds(1) });
         var call = client.ScoreAsync([[1]], Cancel);
         await server.NextAsync(Cancel);
 
         client.Dispose();
+        reply.SetResult();
 
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => call);
+        Assert.Equal(1.5, Assert.Single(await call)); // the retry after the end of the client too
+        await closed.Task.WaitAsync(Cancel);
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => client.ScoreAsync([[1]], Cancel));
     }
 
     [Fact]

@@ -22,7 +22,7 @@ public sealed class ProxyTests : IDisposable
         await using var proxy = new RawServer(RawServer.Reply(200, "[2.5]"));
         await using var server = new RawServer(RawServer.Reply(200, "[1.5]"));
         HttpClient.DefaultProxy = new WebProxy(proxy.Authority);
-        using var client = new ScoringClient(server.Uri, new() { Key = "secret" });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, Key = "secret" });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
         Assert.Empty(proxy.Requests);
@@ -33,7 +33,7 @@ public sealed class ProxyTests : IDisposable
     {
         await using var proxy = new RawServer(RawServer.Reply(200, "[2.5]"));
         HttpClient.DefaultProxy = new WebProxy(proxy.Authority);
-        using var client = new ScoringClient(new Uri("http://host.invalid/score"));
+        using var client = new ScoringClient(new Uri("http://host.invalid/score"), new() { MaxRetries = 0 });
 
         Assert.Equal(2.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
         Assert.Equal("POST http://host.invalid/score HTTP/1.1", Assert.Single(proxy.Requests).Line);
@@ -44,7 +44,7 @@ public sealed class ProxyTests : IDisposable
     {
         await using var proxy = new RawServer(RawServer.Reply(407, "no"));
         HttpClient.DefaultProxy = new WebProxy(proxy.Authority) { Credentials = new NetworkCredential("me", "password") };
-        using var client = new ScoringClient(new Uri("https://host.invalid/score"), new() { Key = "secret" });
+        using var client = new ScoringClient(new Uri("https://host.invalid/score"), new() { MaxRetries = 0, Key = "secret" });
 
         var error = await Assert.ThrowsAsync<ScoringTransportException>(() => client.ScoreAsync([[1]], Cancel));
 

@@ -139,7 +139,7 @@ public sealed class ReplyTests
     public async Task Labels_do_not_change_what_came(string header)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[1.5]", header));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
@@ -151,7 +151,7 @@ public sealed class ReplyTests
     public async Task An_encoding_that_was_not_asked_for_is_refused_by_name(string value, string shown)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[1.5]", $"Content-Encoding: {value}"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringReplyException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -166,7 +166,7 @@ public sealed class ReplyTests
     public async Task Every_2xx_is_a_success(int status)
     {
         await using var server = new RawServer(RawServer.Reply(status, "[1.5]"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
@@ -176,7 +176,7 @@ public sealed class ReplyTests
     {
         const string interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
         await using var server = new RawServer(interim + RawServer.Reply(200, "[1.5]"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
@@ -186,7 +186,7 @@ public sealed class ReplyTests
     {
         const string chunks = "3\r\n[1.\r\n2\r\n5]\r\n0\r\nTrailer: a\r\n\r\n";
         await using var server = new RawServer($"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
@@ -200,7 +200,7 @@ public sealed class ReplyTests
     public async Task A_reply_may_be_as_large_as_the_limit_and_not_larger(string reply, bool fits)
     {
         await using var server = new RawServer($"HTTP/1.1 200 OK\r\n{reply}");
-        using var client = new ScoringClient(server.Uri, new() { MaxReplyBytes = 6 });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, MaxReplyBytes = 6 });
 
         if (fits)
         {
@@ -228,7 +228,7 @@ public sealed class ReplyTests
     private static async Task<double[]> ScoreAsync(byte[] body, int rowCount)
     {
         using var handler = new StubHandler(body);
-        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { MaxRetries = 0, Handler = handler });
         return await client.ScoreAsync(Enumerable.Range(0, rowCount).Select(row => new double[] { row }), Cancel);
     }
 }

@@ -22,7 +22,7 @@ public sealed class ServiceErrorTests
     {
         var reply = status == 304 ? "HTTP/1.1 304 Reason\r\n\r\n" : RawServer.Reply(status, """{"message": "no"}""");
         await using var server = new RawServer(reply);
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -36,7 +36,7 @@ public sealed class ServiceErrorTests
     public async Task A_switch_of_protocols_is_a_service_error_and_nothing_after_it_is_read()
     {
         await using var server = new RawServer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nbytes");
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -114,7 +114,7 @@ public sealed class ServiceErrorTests
     public async Task The_text_shows_no_query()
     {
         using var handler = new StubHandler([], System.Net.HttpStatusCode.NotFound);
-        using var client = new ScoringClient(new Uri("https://host:8443/a/score?sig=secret"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("https://host:8443/a/score?sig=secret"), new() { MaxRetries = 0, Handler = handler });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -132,7 +132,7 @@ public sealed class ServiceErrorTests
             "ms-azureml-model-error-statuscode: 429",
             "ms-azureml-model-error-reason: model_error",
             "X-Ms-Run-Function-Failed: TRUE"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -162,7 +162,7 @@ public sealed class ServiceErrorTests
     public async Task The_request_id_is_the_first_there_is(string headers, string expected)
     {
         await using var server = new RawServer(RawServer.Reply(400, "", headers));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -178,7 +178,7 @@ public sealed class ServiceErrorTests
     public async Task A_model_status_that_is_none_is_null(string value)
     {
         await using var server = new RawServer(RawServer.Reply(424, "", $"ms-azureml-model-error-statuscode: {value}"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -193,7 +193,7 @@ public sealed class ServiceErrorTests
     public async Task The_body_of_an_error_is_cut_and_never_refused(int length, int kept)
     {
         await using var server = new RawServer(RawServer.Reply(500, new string('x', length)));
-        using var client = new ScoringClient(server.Uri, new() { MaxReplyBytes = 5 });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, MaxReplyBytes = 5 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -212,7 +212,7 @@ public sealed class ServiceErrorTests
             await exchange.SendAsync($"HTTP/1.1 503 Reason\r\n{reply}");
             exchange.Close();
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -224,7 +224,7 @@ public sealed class ServiceErrorTests
     public async Task A_broken_chunk_does_not_hide_the_status()
     {
         await using var server = new RawServer("HTTP/1.1 503 Reason\r\nTransfer-Encoding: chunked\r\n\r\na\r\npart of it\r\nzz\r\n");
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -245,7 +245,7 @@ public sealed class ServiceErrorTests
     private static async Task<ScoringServiceException> FailAsync(byte[] body)
     {
         using var handler = new StubHandler(body, System.Net.HttpStatusCode.ServiceUnavailable);
-        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { MaxRetries = 0, Handler = handler });
         return await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
     }
 }

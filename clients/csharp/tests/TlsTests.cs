@@ -29,7 +29,7 @@ public sealed class TlsTests : IDisposable
         using var certificate = MakeCertificate("127.0.0.1", Now.AddDays(1));
         await using var server = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), certificate, protocols);
         using var handler = TrustingHandler();
-        using var client = new ScoringClient(server.Uri, new() { Key = "k1", Handler = handler });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, Key = "k1", Handler = handler });
 
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
 
@@ -44,7 +44,7 @@ public sealed class TlsTests : IDisposable
         using var certificate = MakeCertificate(name, Now.AddDays(days));
         await using var server = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), certificate);
         using var handler = TrustingHandler();
-        using var client = new ScoringClient(server.Uri, new() { Handler = handler });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, Handler = handler });
 
         Assert.Contains(text, (await RefusedAsync(client)).Message, StringComparison.Ordinal);
         Assert.Empty(server.Requests);
@@ -55,7 +55,7 @@ public sealed class TlsTests : IDisposable
     {
         using var certificate = MakeCertificate("127.0.0.1", Now.AddDays(1));
         await using var server = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), certificate);
-        using var client = new ScoringClient(server.Uri, new() { Key = "secret" });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, Key = "secret" });
 
         await RefusedAsync(client);
 
@@ -65,7 +65,7 @@ public sealed class TlsTests : IDisposable
     [Fact]
     public void Only_tls_1_2_and_later_are_offered()
     {
-        using var handler = ScoringClient.CreateHandler(TimeSpan.FromSeconds(10), useProxy: false);
+        using var handler = Connections.CreateHandler(new(), isLoopback: true);
 
         Assert.Equal(SslProtocols.Tls12 | SslProtocols.Tls13, handler.SslOptions.EnabledSslProtocols);
         Assert.Null(handler.SslOptions.RemoteCertificateValidationCallback);
@@ -75,7 +75,7 @@ public sealed class TlsTests : IDisposable
     public async Task A_plain_answer_on_an_https_uri_is_refused()
     {
         await using var server = new Talker("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"u8.ToArray());
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         await RefusedAsync(client);
     }
@@ -84,7 +84,7 @@ public sealed class TlsTests : IDisposable
     public async Task A_close_inside_the_handshake_is_the_network()
     {
         await using var server = new Talker([]);
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         var error = await Assert.ThrowsAsync<ScoringTransportException>(() => client.ScoreAsync([[1]], Cancel));
 
@@ -103,7 +103,7 @@ public sealed class TlsTests : IDisposable
     /// <summary>The client's own handler, with one more authority.</summary>
     private SocketsHttpHandler TrustingHandler()
     {
-        var handler = ScoringClient.CreateHandler(TimeSpan.FromSeconds(10), useProxy: false);
+        var handler = Connections.CreateHandler(new(), isLoopback: true);
         var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
         policy.CustomTrustStore.Add(_authority);
         handler.SslOptions.CertificateChainPolicy = policy;

@@ -23,7 +23,7 @@ public sealed class TransportTests
         listener.Start();
         var address = $"http://{listener.LocalEndpoint}/score";
         listener.Stop();
-        using var client = new ScoringClient(new Uri($"{address}?sig=secret"));
+        using var client = new ScoringClient(new Uri($"{address}?sig=secret"), new() { MaxRetries = 0 });
 
         var error = await FailAsync(client);
 
@@ -37,7 +37,7 @@ public sealed class TransportTests
     public async Task An_unknown_host()
     {
         using var handler = new SocketsHttpHandler { UseProxy = false };
-        using var client = new ScoringClient(new Uri("http://no-such-host.invalid/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://no-such-host.invalid/score"), new() { MaxRetries = 0, Handler = handler });
 
         AssertFailure(await FailAsync(client), "the host name cannot be resolved");
     }
@@ -57,7 +57,7 @@ public sealed class TransportTests
             await exchange.SendAsync(reply);
             exchange.Close();
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         AssertFailure(await FailAsync(client), text);
         Assert.Single(server.Requests);
@@ -67,7 +67,7 @@ public sealed class TransportTests
     public async Task Headers_without_an_end()
     {
         await using var server = new RawServer($"HTTP/1.1 200 OK\r\nX-Long: {new string('x', 100_000)}\r\nContent-Length: 3\r\n\r\n[1]");
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         AssertFailure(await FailAsync(client), "the headers of the reply are too large");
     }
@@ -80,7 +80,7 @@ public sealed class TransportTests
             exchange.Reset();
             return Task.CompletedTask;
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
 
         AssertFailure(await FailAsync(client), "the connection was reset");
     }
@@ -99,7 +99,7 @@ public sealed class TransportTests
         var cause = new HttpRequestException(
             HttpRequestError.ConnectionError, "text", new SocketException((int)SocketError.TimedOut));
         using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(cause));
-        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { MaxRetries = 0, Handler = handler });
 
         var error = await FailAsync(client);
 
@@ -121,7 +121,7 @@ public sealed class TransportTests
 
             await exchange.SendAsync(RawServer.Reply(200, "[1.5]"));
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
         await client.ScoreAsync([[1]], Cancel);
 
         AssertFailure(await FailAsync(client), "the connection was closed before the reply");
@@ -131,20 +131,20 @@ public sealed class TransportTests
     }
 
     [Fact]
-    public async Task The_limit_of_a_call_passes_before_the_reply()
+    public async Task The_limit_of_an_attempt_passes_before_the_reply()
     {
         var clock = new ManualTimeProvider();
         await using var server = new RawServer(exchange => exchange.WaitForCloseAsync());
-        using var client = new ScoringClient(server.Uri, new() { TimeProvider = clock });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, TimeProvider = clock });
         var call = client.ScoreAsync([[1]], Cancel);
         await server.NextAsync(Cancel);
 
-        clock.Advance(TimeSpan.FromSeconds(99.999));
+        clock.Advance(TimeSpan.FromSeconds(59.999));
         Assert.False(call.IsCompleted);
         clock.Advance(TimeSpan.FromSeconds(0.001));
 
         var error = await Assert.ThrowsAsync<ScoringTransportException>(() => call);
-        Assert.Equal($"POST {server.Uri}: no complete reply within 100 s (1 attempt)", error.Message);
+        Assert.Equal($"POST {server.Uri}: no complete reply within 60 s (1 attempt)", error.Message);
         Assert.True(error.TimedOut);
         Assert.Equal(1, error.Attempts);
     }
@@ -157,7 +157,7 @@ public sealed class TransportTests
         CultureInfo.CurrentCulture = CultureInfo.GetCultureInfo("de-DE");
         var clock = new ManualTimeProvider();
         using var body = new StalledStream("[1"u8.ToArray());
-        using var client = Stub(body, status, new() { TimeProvider = clock, Timeout = TimeSpan.FromSeconds(2.5) });
+        using var client = Stub(body, status, new() { MaxRetries = 0, TimeProvider = clock, Timeout = TimeSpan.FromSeconds(2.5) });
         var call = client.ScoreAsync([[1]], Cancel);
         await body.Stalled.WaitAsync(Cancel);
 
@@ -188,7 +188,7 @@ public sealed class TransportTests
                 clock.Advance(TimeSpan.FromSeconds(0.5));
             }
         });
-        using var client = new ScoringClient(server.Uri, new() { TimeProvider = clock });
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, TimeProvider = clock });
 
         Assert.True((await FailAsync(client)).TimedOut);
     }
@@ -199,7 +199,7 @@ public sealed class TransportTests
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start(); // takes the connection and says nothing
         var address = $"https://{listener.LocalEndpoint}/score";
-        using var client = new ScoringClient(new Uri(address), new() { ConnectTimeout = TimeSpan.FromSeconds(0.05) });
+        using var client = new ScoringClient(new Uri(address), new() { MaxRetries = 0, ConnectTimeout = TimeSpan.FromSeconds(0.05) });
 
         var error = await FailAsync(client);
         listener.Stop();
@@ -217,11 +217,11 @@ public sealed class TransportTests
             clock.Advance(TimeSpan.FromSeconds(100));
             return new IOException("text");
         });
-        using var client = Stub(body, options: new() { TimeProvider = clock });
+        using var client = Stub(body, options: new() { MaxRetries = 0, TimeProvider = clock });
 
         var error = await FailAsync(client);
 
-        Assert.Equal("POST http://host/score: no complete reply within 100 s (1 attempt)", error.Message);
+        Assert.Equal("POST http://host/score: no complete reply within 60 s (1 attempt)", error.Message);
         Assert.True(error.TimedOut);
     }
 
@@ -230,7 +230,7 @@ public sealed class TransportTests
     {
         var cause = new TaskCanceledException("text", new TimeoutException());
         using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(cause));
-        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { MaxRetries = 0, Handler = handler });
 
         var error = await FailAsync(client);
 
@@ -242,7 +242,7 @@ public sealed class TransportTests
     public async Task A_cancelled_token_sends_nothing()
     {
         await using var server = new RawServer(RawServer.Reply(200, "[1]"));
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
         using var source = new CancellationTokenSource();
         await source.CancelAsync();
 
@@ -261,7 +261,7 @@ public sealed class TransportTests
             await exchange.WaitForCloseAsync();
             closed.SetResult();
         });
-        using var client = new ScoringClient(server.Uri);
+        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0 });
         using var source = new CancellationTokenSource();
         var call = client.ScoreAsync([[1]], source.Token);
         await server.NextAsync(Cancel);
@@ -278,7 +278,7 @@ public sealed class TransportTests
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
-        using var client = new ScoringClient(new Uri($"https://{listener.LocalEndpoint}/score"));
+        using var client = new ScoringClient(new Uri($"https://{listener.LocalEndpoint}/score"), new() { MaxRetries = 0 });
         using var source = new CancellationTokenSource();
         var call = client.ScoreAsync([[1]], source.Token);
         using var connection = await listener.AcceptSocketAsync(Cancel); // and nothing is said: the handshake waits
@@ -308,7 +308,7 @@ public sealed class TransportTests
     public async Task An_exception_that_a_handler_makes_up_is_not_hidden()
     {
         using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(new NotSupportedException("mine")));
-        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler });
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { MaxRetries = 0, Handler = handler });
 
         await Assert.ThrowsAsync<NotSupportedException>(() => client.ScoreAsync([[1]], Cancel));
     }
@@ -333,6 +333,7 @@ public sealed class TransportTests
             new()
             {
                 Handler = handler,
+                MaxRetries = 0,
                 TimeProvider = options?.TimeProvider ?? TimeProvider.System,
                 Timeout = options?.Timeout ?? TimeSpan.FromSeconds(100),
             });
