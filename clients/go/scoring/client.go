@@ -47,6 +47,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -349,7 +350,7 @@ func (c *Client) sendForJSON(ctx context.Context, call *exchange) (json.RawMessa
 
 // send makes attempts within the client's time limit, and returns the body of a 2xx reply or what the last attempt came to.
 func (c *Client) send(ctx context.Context, call *exchange, maxRetries int) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{"no complete reply", c.timeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{noReply, c.timeout})
 	defer cancel()
 	refused := "" // the token that the service answered with a 401
 	credential, err := c.credential(ctx, call, refused)
@@ -410,10 +411,8 @@ func sleep(ctx context.Context, wait time.Duration) bool {
 // attempt makes one request and returns the body of a 2xx reply. What an error means is known by its type.
 func (c *Client) attempt(ctx context.Context, call *exchange, credential string) ([]byte, error) {
 	call.Attempts++
-	ctx, cancel := context.WithTimeoutCause(ctx, c.attemptTimeout, &timeoutError{"no complete reply", c.attemptTimeout})
+	ctx, cancel := limitAttempt(ctx, c.connectTimeout, c.attemptTimeout)
 	defer cancel()
-	ctx, release := limitConnect(ctx, c.connectTimeout)
-	defer release()
 	request, err := http.NewRequestWithContext(ctx, call.Method, call.uri.String(), bytes.NewReader(call.payload))
 	if err != nil {
 		return nil, call.noReply(ctx, err)
@@ -626,12 +625,12 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 	if cancelled(ctx) {
 		return "", ctx.Err()
 	}
-	return "", &timeoutError{"no token", t.timeout}
+	return "", &timeoutError{noToken, t.timeout}
 }
 
 // fetch calls the provider. It belongs to no caller: one who gives up does not end it.
 func (t *tokenCache) fetch(fetch *tokenFetch) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), t.timeout, &timeoutError{"no token", t.timeout})
+	ctx, cancel := context.WithTimeoutCause(context.Background(), t.timeout, &timeoutError{noToken, t.timeout})
 	defer cancel()
 	var until time.Time
 	defer func() { // also when the provider ends its goroutine
@@ -671,7 +670,12 @@ func (t *tokenCache) settle(fetch *tokenFetch, refused string) (string, error) {
 
 // --- What one attempt came to ---
 
-const noConnection = "no connection"
+// What there was not within a time limit.
+const (
+	noConnection = "no connection"
+	noReply      = "no complete reply"
+	noToken      = "no token"
+)
 
 // timeoutError is the cause of a context that one of our own time limits ended.
 type timeoutError struct {
@@ -1200,36 +1204,63 @@ var stringOrNotFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)
 
 // --- Connections ---
 
-// limitConnect ends ctx when no connection is there after the limit, and closes a connection still being made when ctx ends.
-// The transport alone does neither: its limits add up, and it detaches the dial from the request.
-func limitConnect(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
-	if limit == 0 {
-		return context.WithCancel(ctx)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	abandoned, abandon := context.WithCancel(context.Background())
-	keep := context.AfterFunc(ctx, abandon)
-	timer := time.AfterFunc(limit, func() { cancel(&timeoutError{noConnection, limit}) })
-	connected := func() { timer.Stop(); keep() }
-	ctx = context.WithValue(ctx, abandonedKey{}, abandoned)
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected() }})
-	return ctx, func() { timer.Stop(); cancel(nil) }
+// attemptKey finds the [connecting] of a request's context.
+type attemptKey struct{}
+
+// connecting is an attempt that may not have its connection yet.
+type connecting struct {
+	ctx       context.Context
+	connected atomic.Bool
 }
 
-type abandonedKey struct{}
+// limitAttempt ends ctx when no connection is there after one limit, or no complete reply after the other. The transport alone
+// cannot: its limits add up, and it detaches the dial from the request. A limit of zero to connect leaves that to an HTTPClient.
+func limitAttempt(ctx context.Context, connect, whole time.Duration) (context.Context, context.CancelFunc) {
+	if connect == 0 {
+		return context.WithTimeoutCause(ctx, whole, &timeoutError{noReply, whole})
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	attempt := &connecting{ctx: ctx}
+	deadline := time.Now().Add(whole)
+	timer := time.AfterFunc(connect, func() {
+		if attempt.connected.Load() {
+			cancel(&timeoutError{noReply, whole})
+		} else {
+			cancel(&timeoutError{noConnection, connect})
+		}
+	})
+	gotConn := func(httptrace.GotConnInfo) {
+		if timer.Stop() {
+			attempt.connected.Store(true)
+			timer.Reset(time.Until(deadline))
+		}
+	}
+	ctx = context.WithValue(ctx, attemptKey{}, attempt)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gotConn}), func() { timer.Stop(); cancel(nil) }
+}
+
+// whenAbandoned calls f once the attempt has ended without a connection.
+func (a *connecting) whenAbandoned(f func()) (stop func() bool) {
+	return context.AfterFunc(a.ctx, func() {
+		if !a.connected.Load() {
+			f()
+		}
+	})
+}
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// abandonable makes a dial end, and its connection close, when the call that limitConnect prepared is over before GotConn.
+// abandonable makes a dial end, and its connection close, with the attempt that wanted it. When that got another connection meanwhile,
+// this one goes to the pool.
 func abandonable(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		abandoned := ctx.Value(abandonedKey{}).(context.Context) // values survive the detaching
+		attempt := ctx.Value(attemptKey{}).(*connecting) // values survive the detaching
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(abandoned, cancel)()
+		defer attempt.whenAbandoned(cancel)()
 		conn, err := dial(ctx, network, address)
 		if err == nil {
-			context.AfterFunc(abandoned, func() { conn.Close() })
+			attempt.whenAbandoned(func() { conn.Close() })
 		}
 		return conn, err
 	}

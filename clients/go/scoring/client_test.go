@@ -59,7 +59,8 @@ func scoreTwo(t *testing.T, client *Client) {
 	}
 }
 
-// B10, B12, B14, B15, B16, B17: everything that is sent, and nothing else.
+// Proves B10, B12, B14, B15, B16, B17.
+// Everything that is sent, and nothing else.
 func TestScoreSendsOnePost(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -96,7 +97,8 @@ func TestScoreSendsOnePost(t *testing.T) {
 	}
 }
 
-// B01: path and query go out as they are given.
+// Proves B01.
+// Path and query go out as they are given.
 func TestURIIsSentAsGiven(t *testing.T) {
 	t.Parallel()
 	for _, target := range []string{
@@ -113,7 +115,8 @@ func TestURIIsSentAsGiven(t *testing.T) {
 	}
 }
 
-// B14: without a key there is no header.
+// Proves B14.
+// Without a key there is no header.
 func TestNoKeyNoAuthorization(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -123,7 +126,8 @@ func TestNoKeyNoAuthorization(t *testing.T) {
 	}
 }
 
-// B15: every call has an id of its own. B03: calls one after the other share a connection.
+// Proves B15.
+// Every call has an id of its own. B03: calls one after the other share a connection.
 func TestCallsShareAConnectionAndNotAnID(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -155,7 +159,8 @@ func TestErrorKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// B03: goroutines share a client; run with -race.
+// Proves B03.
+// Goroutines share a client; run with -race.
 func TestConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	echo := func(conn net.Conn, request received) bool {
@@ -175,7 +180,8 @@ func TestConcurrentCalls(t *testing.T) {
 	calls.Wait()
 }
 
-// B03: Close drops idle connections only.
+// Proves B03.
+// Close drops idle connections only.
 func TestCloseLeavesTheClientUsable(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -189,7 +195,8 @@ func TestCloseLeavesTheClientUsable(t *testing.T) {
 	}
 }
 
-// B11: the shape of the rows is the service's to judge.
+// Proves B11.
+// The shape of the rows is the service's to judge.
 func TestRowsOfAnyShapeAreSent(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -213,7 +220,8 @@ func TestRowsOfAnyShapeAreSent(t *testing.T) {
 	}
 }
 
-// B11: nothing is sent.
+// Proves B11.
+// Nothing is sent.
 func TestNotFiniteRowsAreNotSent(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -259,7 +267,8 @@ func TestStatusDecides(t *testing.T) {
 	}
 }
 
-// B22: a redirect that leads nowhere keeps its status, too.
+// Proves B22.
+// A redirect that leads nowhere keeps its status, too.
 func TestBrokenRedirect(t *testing.T) {
 	t.Parallel()
 	service := serve(t, reply(302, "", "Location: http://[::1"))
@@ -268,7 +277,8 @@ func TestBrokenRedirect(t *testing.T) {
 	}
 }
 
-// B50: what becomes of the body does not change the status.
+// Proves B50.
+// What becomes of the body does not change the status.
 func TestStatusSurvivesItsBody(t *testing.T) {
 	t.Parallel()
 	tests := map[string]answer{
@@ -300,14 +310,16 @@ func TestSwitchingProtocols(t *testing.T) {
 	<-service.closed
 }
 
-// B50: interim replies are skipped.
+// Proves B50.
+// Interim replies are skipped.
 func TestInterimRepliesAreSkipped(t *testing.T) {
 	t.Parallel()
 	service := serve(t, bytesOf("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5, 2.5]", true))
 	scoreTwo(t, newClient(t, service.uri, Options{}))
 }
 
-// B51, B52: the body decides, whatever surrounds it.
+// Proves B51, B52.
+// The body decides, whatever surrounds it.
 func TestRepliesThatAreRead(t *testing.T) {
 	t.Parallel()
 	tests := map[string]answer{
@@ -328,7 +340,8 @@ func TestRepliesThatAreRead(t *testing.T) {
 	}
 }
 
-// B51, B53, B54, B64: through the whole client; the reasons have a table of their own.
+// Proves B51, B53, B54, B64.
+// Through the whole client; the reasons have a table of their own.
 func TestWrongReplies(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -373,13 +386,15 @@ func TestWrongReplies(t *testing.T) {
 	}
 }
 
-// B54: a reply may be exactly as large as allowed.
+// Proves B54.
+// A reply may be exactly as large as allowed.
 func TestReplyOfTheLargestSize(t *testing.T) {
 	t.Parallel()
 	scoreTwo(t, newClient(t, serve(t, twoPredictions).uri, Options{MaxReplyBytes: int64(len("[1.5, 2.5]"))}))
 }
 
-// B54: an error's body is cut, not refused, even if it does not end.
+// Proves B54.
+// An error's body is cut, not refused, even if it does not end.
 func TestErrorBodyIsCut(t *testing.T) {
 	t.Parallel()
 	service := serve(t, func(conn net.Conn, _ received) bool {
@@ -398,7 +413,8 @@ func TestErrorBodyIsCut(t *testing.T) {
 	}
 }
 
-// B61, B63: all that a service error knows.
+// Proves B61, B63.
+// All that a service error knows.
 func TestServiceError(t *testing.T) {
 	t.Parallel()
 	service := serve(t, reply(424, `{"message": "model\nfailed"}`,
@@ -418,7 +434,8 @@ func TestServiceError(t *testing.T) {
 	}
 }
 
-// B61: headers that are missing or wrong.
+// Proves B61.
+// Headers that are missing or wrong.
 func TestServiceErrorWithoutHeaders(t *testing.T) {
 	t.Parallel()
 	service := serve(t, reply(500, "", "x-ms-request-id: second", "ms-azureml-model-error-statuscode: soon", "x-ms-run-function-failed: False"))
@@ -514,7 +531,8 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
-// B02: what the zero values mean, where no clock can show it. Loopback is never proxied, however its name is spelled.
+// Proves B02.
+// What the zero values mean, where no clock can show it. Loopback is never proxied, however its name is spelled.
 func TestDefaults(t *testing.T) {
 	t.Parallel()
 	if got := newClient(t, "https://example.com", Options{}).maxReplyBytes; got != 64<<20 {

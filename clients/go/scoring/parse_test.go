@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// B01, B02, B20, B23.
+// Proves B01, B02, B20, B23.
 func TestArguments(t *testing.T) {
 	t.Parallel()
 	key := NewKey(secret)
@@ -108,7 +108,8 @@ var notFinite = []struct {
 	{[][]float64{{1, math.Inf(-1)}}, "row 0, column 1 is Infinity: JSON has no such number"},
 }
 
-// B10: every double keeps its bits, and is not taken for an integer.
+// Proves B10.
+// Every double keeps its bits, and is not taken for an integer.
 func TestDoublesKeepTheirBits(t *testing.T) {
 	t.Parallel()
 	check := func(cell float64) bool {
@@ -136,7 +137,7 @@ func TestDoublesKeepTheirBits(t *testing.T) {
 	}
 }
 
-// B51, B52.
+// Proves B51, B52.
 func TestParsePredictions(t *testing.T) {
 	t.Parallel()
 	const (
@@ -209,7 +210,8 @@ func TestParsePredictions(t *testing.T) {
 	}
 }
 
-// B51: what is read has the bits that were sent.
+// Proves B51.
+// What is read has the bits that were sent.
 func TestPredictionsKeepTheirBits(t *testing.T) {
 	t.Parallel()
 	check := func(bits uint64) bool {
@@ -226,7 +228,7 @@ func TestPredictionsKeepTheirBits(t *testing.T) {
 	}
 }
 
-// B62.
+// Proves B62.
 func TestServiceMessage(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ body, message string }{
@@ -267,7 +269,7 @@ func TestServiceMessage(t *testing.T) {
 	}
 }
 
-// B63.
+// Proves B63.
 func TestPrintable(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ text, want string }{
@@ -285,7 +287,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// B63: more than one attempt.
+// Proves B63.
+// More than one attempt.
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	call := Call{Method: "POST", URL: "https://host/path", Attempts: 4}

@@ -38,7 +38,8 @@ func TestFormsShowWhatIsNotHidden(t *testing.T) {
 	}
 }
 
-// B21: what holds the key does not print it.
+// Proves B21.
+// What holds the key does not print it.
 func TestKeyIsNotPrinted(t *testing.T) {
 	t.Parallel()
 	options := Options{Key: NewKey(secret)}
@@ -59,7 +60,8 @@ func TestKeyIsNotPrinted(t *testing.T) {
 	checkHidden(t, "ArgumentError", err)
 }
 
-// B21: errors do not print a key that the service echoes, wherever it does.
+// Proves B21.
+// Errors do not print a key that the service echoes, wherever it does.
 func TestEchoedKeyIsHidden(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -109,7 +111,8 @@ func TestEchoedKeyIsHidden(t *testing.T) {
 	}
 }
 
-// B54, B21: a cap that falls inside the echoed key.
+// Proves B54, B21.
+// A cap that falls inside the echoed key.
 func TestKeyCutByTheCapIsHidden(t *testing.T) {
 	t.Parallel()
 	service := serve(t, reply(200, "Bearer "+secret))

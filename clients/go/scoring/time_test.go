@@ -14,21 +14,57 @@ import (
 	"time"
 )
 
-// overPipe makes an HTTP client whose connections lead to answer and touch no network, so that a test can own the clock.
-func overPipe(t *testing.T, script answer) *http.Client {
+// pipes returns a dial function whose connections lead to a server and touch no network, so that a test can own the clock.
+func pipes(t *testing.T, answers ...answer) (dialFunc, *server) {
+	s := &server{uri: "http://example.com/score", answers: answers, closed: make(chan struct{}, 1000)}
 	var running sync.WaitGroup
 	t.Cleanup(running.Wait)
-	transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
-		s := &server{answers: []answer{script}, closed: make(chan struct{}, 1)}
+		s.mu.Lock()
+		s.connections++
+		number := s.connections
+		s.mu.Unlock()
 		running.Go(func() {
 			defer far.Close()
-			s.serveConnection(far, 1)
+			s.serveConnection(far, number)
 		})
 		return near, nil
-	}}
+	}, s
+}
+
+// overPipe makes an HTTP client of a caller's, over pipes.
+func overPipe(t *testing.T, script answer) *http.Client {
+	dial, _ := pipes(t, script)
+	transport := &http.Transport{DialContext: dial}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
+}
+
+// dialing makes a client with its own transport, whose connections come from dial. Its random number is 0.5: the factor 1.
+func dialing(t *testing.T, uri string, options Options, dial dialFunc) *Client {
+	t.Helper()
+	options.AllowInsecureHTTP = true
+	client, err := NewClient(uri, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport, err := newTransport(options, client.connectTimeout, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport.DialContext = abandonable(dial)
+	client.roundTrip, client.closeIdle = transport.RoundTrip, transport.CloseIdleConnections
+	client.random = func() float64 { return 0.5 }
+	t.Cleanup(client.Close)
+	return client
+}
+
+// piped is dialing over pipes.
+func piped(t *testing.T, options Options, answers ...answer) (*Client, *server) {
+	t.Helper()
+	dial, s := pipes(t, answers...)
+	return dialing(t, s.uri, options, dial), s
 }
 
 // drip answers with one byte a second after another, until the other side closes.
@@ -82,7 +118,81 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// B50 before B32: a status that is known stays the outcome.
+// Proves B32.
+// The limit of the whole call ends whatever attempt it meets, and is 100 s by default.
+func TestTimeoutOfTheCall(t *testing.T) {
+	t.Parallel()
+	for name, answer := range slow {
+		for _, timeout := range []time.Duration{0, 7 * time.Second} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					client, service := piped(t, Options{Timeout: timeout, AttemptTimeout: time.Hour}, reply(503, "later"), answer)
+					begin := time.Now()
+					err := scoreError[*TransportError](t, client)
+					want, text := 100*time.Second, "no complete reply within 100 s"
+					if timeout != 0 {
+						want, text = timeout, "no complete reply within 7 s"
+					}
+					if took := time.Since(begin); took != want {
+						t.Errorf("the call took %v, want %v", took, want)
+					}
+					if want := "POST http://example.com/score: " + text + " (2 attempts)"; err.Error() != want || !err.Timeout() {
+						t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
+					}
+					if got := len(service.got()); got != 2 {
+						t.Errorf("%d requests, want 2", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Proves B30.
+// No connection is a time-out that is repeated, whichever limit passes; 10 s by default.
+func TestConnectTimeoutIsRepeated(t *testing.T) {
+	t.Parallel()
+	for text, options := range map[string]Options{
+		"no connection within 10 s": {},
+		"no connection within 3 s":  {ConnectTimeout: 3 * time.Second},
+		"no connection within 5 s":  {AttemptTimeout: 5 * time.Second},
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := dialing(t, "http://example.com/score", options, func(ctx context.Context, _, _ string) (net.Conn, error) {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				})
+				err := scoreError[*TransportError](t, client)
+				if want := "POST http://example.com/score: " + text + " (4 attempts)"; err.Error() != want || !err.Timeout() {
+					t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
+				}
+			})
+		})
+	}
+}
+
+// Proves B33.
+// A caller who gives up between two attempts does not wait for the next.
+func TestCancelBetweenRetries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, service := piped(t, Options{}, reply(503, "", "Retry-After: 30"))
+		ctx, cancel := context.WithCancel(t.Context())
+		begin := time.Now()
+		time.AfterFunc(10*time.Second, cancel)
+		if _, err := client.Score(ctx, twoRows); err != context.Canceled {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		if took := time.Since(begin); took != 10*time.Second || len(service.got()) != 1 {
+			t.Errorf("the call took %v and %d requests, want 10 s and 1", took, len(service.got()))
+		}
+	})
+}
+
+// Proves B50.
+// A status that is known stays the outcome when time runs out.
 func TestTimeoutInAnErrorBody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -94,7 +204,8 @@ func TestTimeoutInAnErrorBody(t *testing.T) {
 	})
 }
 
-// B33, B34: a deadline of the caller's surfaces as ctx.Err().
+// Proves B33, B34.
+// A deadline of the caller's surfaces as ctx.Err().
 func TestDeadlineOfTheCaller(t *testing.T) {
 	t.Parallel()
 	for name, answer := range slow {
@@ -116,7 +227,8 @@ func TestDeadlineOfTheCaller(t *testing.T) {
 	}
 }
 
-// B33: cancelling ends the call wherever it is, surfaces as ctx.Err(), and closes the connection.
+// Proves B33.
+// Cancelling ends the call wherever it is, surfaces as ctx.Err(), and closes the connection.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	for name, begin := range map[string]string{
@@ -179,7 +291,8 @@ func silentListener(t *testing.T) (address string, began, closed <-chan struct{}
 	return listener.Addr().String(), beginning, closing
 }
 
-// B30: the time to connect has a limit of its own, TLS included, and the connection does not stay behind.
+// Proves B30.
+// The time to connect has a limit of its own, TLS included, and the connection does not stay behind.
 func TestConnectTimeout(t *testing.T) {
 	t.Parallel()
 	address, _, closed := silentListener(t)
@@ -191,30 +304,25 @@ func TestConnectTimeout(t *testing.T) {
 	<-closed
 }
 
-// B02, B30: the limit is 10 s by default, and does not matter any more once there is a connection.
+// Proves B30, B31.
+// Once there is a connection, only the limit of the attempt counts.
 func TestConnectTimeoutEndsWithTheConnection(t *testing.T) {
 	t.Parallel()
-	for _, connects := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			ctx, cancel := limitConnect(t.Context(), newClient(t, "https://example.com/score", Options{}).connectTimeout)
-			defer cancel()
-			if connects {
-				httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
-			}
-			begin := time.Now()
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Hour):
-			}
-			want := map[bool]time.Duration{false: 10 * time.Second, true: time.Hour}[connects]
-			if took := time.Since(begin); took != want {
-				t.Errorf("connected %v: ended after %v, want %v", connects, took, want)
-			}
-		})
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
+		defer cancel()
+		time.Sleep(time.Second / 2)
+		httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
+		begin := time.Now()
+		<-ctx.Done()
+		if took := time.Since(begin); took != time.Minute-time.Second/2 || context.Cause(ctx).Error() != "no complete reply within 60 s" {
+			t.Errorf("%v after %v more", context.Cause(ctx), took)
+		}
+	})
 }
 
-// B33: cancelling while TLS is being set up closes the connection, which the transport alone would keep.
+// Proves B33.
+// Cancelling while TLS is being set up closes the connection, which the transport alone would keep.
 func TestCancelWhileConnecting(t *testing.T) {
 	t.Parallel()
 	address, began, closed := silentListener(t)
@@ -230,10 +338,11 @@ func TestCancelWhileConnecting(t *testing.T) {
 	<-closed
 }
 
-// B33: the same while a name is looked up, or TCP set up.
+// Proves B33.
+// The same while a name is looked up, or TCP set up.
 func TestCancelWhileDialing(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := limitConnect(t.Context(), time.Hour)
+	ctx, cancel := limitAttempt(t.Context(), time.Hour, time.Hour)
 	dial := abandonable(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		cancel()
 		<-ctx.Done()

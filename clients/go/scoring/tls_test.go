@@ -39,7 +39,8 @@ func serverConfig(t *testing.T) *tls.Config {
 	return &tls.Config{Certificates: server.TLS.Certificates}
 }
 
-// B17, B18: TLS 1.2 and 1.3 work, and HTTP/1.1 is spoken even if the server prefers HTTP/2.
+// Proves B17, B18.
+// TLS 1.2 and 1.3 work, and HTTP/1.1 is spoken even if the server prefers HTTP/2.
 func TestHTTPS(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*tls.Config){
@@ -61,7 +62,8 @@ func TestHTTPS(t *testing.T) {
 	}
 }
 
-// B18, B41: what cannot be trusted gets no request.
+// Proves B18, B41.
+// What cannot be trusted gets no request.
 func TestTLSRefused(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -100,7 +102,8 @@ func refuse(*tls.ClientHelloInfo) (*tls.Config, error) {
 	return nil, errors.New("refused")
 }
 
-// B41: no TLS on the other side.
+// Proves B41.
+// No TLS on the other side.
 func TestNoTLSThere(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
