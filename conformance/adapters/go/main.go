@@ -130,7 +130,7 @@ func (a *adapter) reply(ctx context.Context, r request) object {
 func (a *adapter) do(ctx context.Context, r request) (object, error) {
 	switch r.Op {
 	case "hello":
-		return object{"protocol": 1, "level": 2, "capabilities": []string{"token_provider", "on_retry", "ca_file", "proxy", "cancel"}, "max_in_flight": 64,
+		return object{"protocol": 1, "level": 2, "capabilities": []string{"token_provider", "on_retry", "ca_file", "proxy", "cancel", "close"}, "max_in_flight": 64,
 			"client": object{"name": "go", "language": "Go", "http_library": "net/http", "language_version": strings.TrimPrefix(runtime.Version(), "go")}}, nil
 	case "open":
 		return object{}, a.open(r)

@@ -79,7 +79,7 @@ def hello(_: Message) -> Message:
             "language_version": platform.python_version(),
             "http_library": f"urllib3 {importlib.metadata.version('urllib3')}",
         },
-        "capabilities": ["token_provider", "on_retry", "ca_file", "proxy"],
+        "capabilities": ["token_provider", "on_retry", "ca_file", "proxy", "close"],
         "max_in_flight": MAX_IN_FLIGHT,
     }
 

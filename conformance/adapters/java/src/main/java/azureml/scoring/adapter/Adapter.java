@@ -121,12 +121,16 @@ final class Adapter {
 
   private static void hello(ObjectNode ok) {
     ok.put("protocol", 1).put("level", 2).put("max_in_flight", MAX_IN_FLIGHT);
-    ok.putArray("capabilities")
-        .add("token_provider")
-        .add("on_retry")
-        .add("ca_file")
-        .add("proxy")
-        .add("cancel");
+    var capabilities =
+        ok.putArray("capabilities")
+            .add("token_provider")
+            .add("on_retry")
+            .add("ca_file")
+            .add("proxy")
+            .add("cancel");
+    if (Runtime.version().feature() >= 21) { // HttpClient cannot be closed before
+      capabilities.add("close");
+    }
     ok.putObject("client")
         .put("name", "java")
         .put("language", "Java")
