@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Literal
 
 MODES = ("bare", "client")
@@ -26,7 +26,7 @@ class Sample:
     p50_us: float
     p99_us: float
     peak_rss_bytes: int
-    """Of the whole process and its whole life."""
+    """Of the whole process and its whole life; 0 where the system does not tell."""
 
 
 def read_sample(output: str, calls: int) -> Sample:
@@ -50,8 +50,10 @@ def read_sample(output: str, calls: int) -> Sample:
     if not isinstance(data, dict) or sorted(data) != sorted(wanted):
         raise BadSample(f"not exactly the members {', '.join(wanted)}: {lines[0][:200]}")
     for name, value in data.items():
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value <= 0:
-            raise BadSample(f"{name} is no number above 0: {value!r}")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
+            raise BadSample(f"{name} is no number: {value!r}")
+        if value == 0 and name != "peak_rss_bytes":
+            raise BadSample(f"{name} is 0")
     if data["calls"] != calls:
         raise BadSample(f"{data['calls']} calls were made, not {calls}")
     if data["p99_us"] < data["p50_us"]:
@@ -95,13 +97,15 @@ class Ratio:
     is_met: bool
 
 
-def compare(goal: Goal, pairs: Sequence[tuple[Sample, Sample]]) -> Ratio:
+def compare(goal: Goal, pairs: Sequence[tuple[Sample, Sample]]) -> Ratio | None:
     """Return the median of the rounds' ratios, each of a bare run and the client's run beside it.
 
-    So that a machine that is slower for a while slows both down and not one.
+    So that a machine that is slower for a while slows both down and not one. None where the system does not tell.
     """
     bare = [goal.value(pair[0]) for pair in pairs]
     client = [goal.value(pair[1]) for pair in pairs]
+    if 0 in bare or 0 in client:
+        return None
     ratios = [c / b for b, c in zip(bare, client, strict=True)]
     ratio = statistics.median(ratios)
     return Ratio(
@@ -119,16 +123,13 @@ def compare(goal: Goal, pairs: Sequence[tuple[Sample, Sample]]) -> Ratio:
 HEADER = f"{'':<8}{'':<30}{'bare':>10}{'client':>10}      ratio (lowest - highest)  goal"
 
 
-def row(language: str, goal: Goal, result: Ratio) -> str:
+def row(language: str, goal: Goal, result: Ratio | None) -> str:
     """Return the table's line about one goal."""
+    if result is None:
+        return f"{language:<8}{goal.label:<30}not known on this system"
     sign = "<=" if goal.kind == "at most" else ">="
     return (
         f"{language:<8}{goal.label:<30}{result.bare:>10,.0f}{result.client:>10,.0f} {goal.unit:<3}"
         f"{result.ratio:>7.2f} ({result.lowest:.2f} - {result.highest:.2f}){'':<9}"
         f"{sign} {result.limit:<5g}{'met' if result.is_met else 'NOT MET'}"
     )
-
-
-def as_json(result: Ratio) -> dict[str, object]:
-    """Return a result for a file."""
-    return asdict(result)

@@ -238,8 +238,8 @@ class Findings:
     runs: dict[str, list[tuple[Run, Run]]] = field(default_factory=dict)
     problem: str | None = None
 
-    def ratio(self, load: Load, goal: Goal) -> measures.Ratio:
-        """Return the result of a goal."""
+    def ratio(self, load: Load, goal: Goal) -> measures.Ratio | None:
+        """Return the result of a goal; None where the system does not tell."""
         return measures.compare(goal, [(bare.sample, client.sample) for bare, client in self.runs[load.name]])
 
 
@@ -309,7 +309,7 @@ def tell(found: Sequence[Findings]) -> bool:
         for load in LOADS:
             for goal in load.goals:
                 result = findings.ratio(load, goal)
-                good = good and result.is_met
+                good = good and result is not None and result.is_met
                 print(measures.row(name, goal, result))
         for note in notes(findings):
             print(f"{name:<8}{note}")
@@ -343,9 +343,10 @@ def write(path: Path, found: Sequence[Findings], effort: Effort, cores: Cores) -
     }
     for findings in found:
         loads = [load for load in LOADS if load.name in findings.runs]
+        results = [findings.ratio(load, goal) for load in loads for goal in load.goals]
         data["clients"][language(findings.program)] = {
             "problem": findings.problem,
-            "results": [measures.as_json(findings.ratio(load, goal)) for load in loads for goal in load.goals],
+            "results": [asdict(result) for result in results if result is not None],
             "runs": {
                 name: [dict(zip(measures.MODES, map(asdict, pair), strict=True)) for pair in pairs]
                 for name, pairs in findings.runs.items()

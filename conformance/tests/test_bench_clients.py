@@ -54,11 +54,11 @@ def test_a_good_line_is_read() -> None:
         ("[1]", "not exactly the members"),
         (json.dumps({k: v for k, v in GOOD.items() if k != "cpu_seconds"}), "not exactly the members"),
         (json.dumps({**GOOD, "extra": 1}), "not exactly the members"),
-        (json.dumps({**GOOD, "seconds": 0}), "seconds is no number above 0: 0"),
-        (json.dumps({**GOOD, "seconds": -1}), "seconds is no number above 0: -1"),
-        (json.dumps({**GOOD, "p50_us": "90"}), "p50_us is no number above 0: '90'"),
-        (json.dumps({**GOOD, "calls": True}), "calls is no number above 0: True"),
-        (json.dumps(GOOD).replace("2.0", "NaN"), "seconds is no number above 0: nan"),
+        (json.dumps({**GOOD, "seconds": 0}), "seconds is 0"),
+        (json.dumps({**GOOD, "seconds": -1}), "seconds is no number: -1"),
+        (json.dumps({**GOOD, "p50_us": "90"}), "p50_us is no number: '90'"),
+        (json.dumps({**GOOD, "calls": True}), "calls is no number: True"),
+        (json.dumps(GOOD).replace("2.0", "NaN"), "seconds is no number: nan"),
         (json.dumps({**GOOD, "calls": 9}), "9 calls were made, not 10"),
         (json.dumps({**GOOD, "p99_us": 80}), "p99_us 80 is below p50_us 90"),
     ],
@@ -81,6 +81,7 @@ def test_each_goal_reads_its_own_number() -> None:
 def test_the_median_of_the_rounds_ratios_counts_not_the_ratio_of_medians() -> None:
     pairs = [(sample(p50_us=b), sample(p50_us=c)) for b, c in ((100, 110), (200, 210), (10, 30))]
     result = measures.compare(measures.P50, pairs)
+    assert result is not None
     assert result.ratio == pytest.approx(1.1)
     assert result.lowest == pytest.approx(1.05)
     assert result.highest == pytest.approx(3.0)
@@ -111,6 +112,12 @@ def test_the_table_says_met_and_not_met() -> None:
     fast = measures.compare(measures.THROUGHPUT, [(sample(seconds=1.0), sample(seconds=0.5))])
     assert measures.row("Go", measures.P50, slow).split()[-3:] == ["1.15", "NOT", "MET"]
     assert measures.row("Go", measures.THROUGHPUT, fast).split()[-3:] == [">=", "0.9", "met"]
+
+
+def test_memory_that_the_system_does_not_tell_is_no_result() -> None:
+    unknown = measures.read_sample(json.dumps({**GOOD, "peak_rss_bytes": 0}), 10)
+    assert measures.compare(measures.MEMORY, [(sample(), unknown)]) is None
+    assert measures.row("Go", measures.MEMORY, None).endswith("not known on this system")
 
 
 # --- The service ---
