@@ -38,6 +38,8 @@ class Manifest:
     sources: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
     toolchains: tuple[Toolchain, ...] = ()
+    lacks: dict[str, str] = field(default_factory=dict)
+    """Capabilities that its language cannot have, and why."""
     reference: bool = False
     """Ours: a `should` that fails is a failure, not a warning."""
 
@@ -74,6 +76,7 @@ def read_manifest(path: Path, *, reference: bool = False) -> Manifest:
         run=tuple(data["run"]),
         sources=tuple(data.get("sources", ("*",))),
         env=data.get("env", {}),
+        lacks=data.get("lacks", {}),
         toolchains=tuple(
             Toolchain(t["name"], tuple(t["command"]), t["version"], t["minimum"], t["get"])
             for t in data.get("toolchain", ())

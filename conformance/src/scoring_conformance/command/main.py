@@ -202,7 +202,13 @@ def _explain(options: argparse.Namespace) -> int:
     print(f"{case.id} ({case.severity})\n{case.title}\n\nWhy: {case.why}\n\nClauses:")
     for clause in case.clause:
         print(f"  {clause}  {clauses()[clause]}")
-    for name, part in (("Service", case.service), ("Call", case.call), ("Expected", case.expect)):
+    steps = list(case.steps) if case.steps is not None else None
+    parts = ("Service", case.service), ("Client", case.client), ("Call", case.call), ("Steps", steps)
+    if case.needs:
+        print(f"\nNeeds: level {case.level}, {', '.join(sorted(case.needs))}")
+    else:
+        print(f"\nNeeds: level {case.level}")
+    for name, part in (*parts, ("Expected", case.expect)):
         if part is not None:
             print(f"\n{name}:\n{_indented(part)}")
     print(f"\nFrom {_relative(case.path)}:{case.line}. Run it alone: conformance run --case {case.id}")

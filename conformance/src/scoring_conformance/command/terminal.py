@@ -117,7 +117,11 @@ class Terminal:
         return f"[{style}]{verdict}[/{style}]"
 
     def _failures(self, verdicts: Sequence[Mapping[str, Any]]) -> None:
-        bad = [v for v in verdicts if v["verdict"] in ("fail", "error", "warn", "unsupported")]
+        declared = Counter((v["client"], v["reason"]) for v in verdicts if "declared" in v)
+        for (client, reason), count in sorted(declared.items()):
+            self.console.print(f"[cyan]{count} unsupported[/cyan] {escape(client)}: {escape(reason)}")
+        wrong = ("fail", "error", "warn", "unsupported")
+        bad = [v for v in verdicts if v["verdict"] in wrong and "declared" not in v]
         for verdict in bad[:_SHOWN_FAILURES]:
             style = _STYLE[verdict["verdict"]]
             name, who = verdict["verdict"], f"{verdict['client']} {verdict['case']}"

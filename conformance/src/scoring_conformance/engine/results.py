@@ -96,7 +96,8 @@ def exit_status(document: Mapping[str, Any], required: frozenset[str]) -> int:
     ran = [v for v in verdicts if v["verdict"] not in ("not run",)]
     if any(v["verdict"] in BAD for v in verdicts):
         return 1
-    if any(v["client"] in required and v["verdict"] in ("not run", "unsupported") for v in verdicts):
+    lacking = [v for v in verdicts if v["verdict"] in ("not run", "unsupported") and "declared" not in v]
+    if any(v["client"] in required for v in lacking):
         return 1
     return 0 if ran and document["complete"] else 3
 
@@ -136,6 +137,8 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         ],
         "seconds": round(verdict.seconds, 4),
     }
+    if verdict.declared:
+        plain["declared"] = True
     if verdict.reason:
         plain["reason"] = verdict.reason
     return plain

@@ -174,15 +174,11 @@ class Run:
         case = one.planned.case
         lacking = sorted(case.needs - capabilities) if case.level <= client.level else [f"level {case.level}"]
         if lacking:
-            self._record(
-                Verdict(
-                    one.planned.client,
-                    case.id,
-                    "unsupported",
-                    case.severity,
-                    f"the client lacks {', '.join(lacking)}",
-                )
-            )
+            verdict = Verdict(one.planned.client, case.id, "unsupported", case.severity)
+            reasons = [client.manifest.lacks[name] for name in lacking if name in client.manifest.lacks]
+            verdict.declared = len(reasons) == len(lacking)
+            verdict.reason = f"the client lacks {', '.join(lacking)}" + "".join(f": {reason}" for reason in reasons)
+            self._record(verdict)
         elif case.negative and failed_control is not None:
             self._record(self._error(one.planned, failed_control))
         else:

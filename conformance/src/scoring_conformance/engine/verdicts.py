@@ -34,6 +34,8 @@ class Verdict:
     """Why there is no judgement: for error, unsupported and not run."""
     checks: list[Check] = field(default_factory=list)
     seconds: float = 0.0
+    declared: bool = False
+    """Unsupported, and the client's manifest says why."""
 
     @property
     def findings(self) -> list[Check]:
