@@ -648,6 +648,8 @@ func (t *tokenCache) fetch(fetch *tokenFetch) {
 	}
 	if err == nil {
 		err = checkHeader("token", fetch.token)
+	} else if ctx.Err() != nil {
+		err = context.Cause(ctx) // the provider's error says no more than that time ran out
 	}
 	fetch.err = err
 }

@@ -86,6 +86,15 @@ func TestArguments(t *testing.T) {
 		{"https://example.com/score", Options{Timeout: -1}, "Timeout" + negative},
 		{"https://example.com/score", Options{ConnectTimeout: -1}, "ConnectTimeout" + negative},
 		{"https://example.com/score", Options{MaxReplyBytes: -1}, "MaxReplyBytes" + negative},
+		{"https://example.com/score", Options{AttemptTimeout: -1}, "AttemptTimeout" + negative},
+		{"https://example.com/score", Options{BaseDelay: -1}, "BaseDelay" + negative},
+		{"https://example.com/score", Options{MaxDelay: -1}, "MaxDelay" + negative},
+		{"https://example.com/score", Options{RetryStatuses: []int{503, 200}}, "RetryStatuses: 200 is not between 400 and 599"},
+		{"https://example.com/score", Options{RetryStatuses: []int{600}}, "RetryStatuses: 600 is not between 400 and 599"},
+		{"https://example.com/score", Options{RetryStatuses: []int{400, 599}, MaxRetries: -5}, ""},
+		{"https://example.com/score", Options{Deployment: "blu\u00E9"}, "the deployment has a character that cannot be sent in a header at position 3"},
+		{"https://example.com/score", Options{Deployment: "blue\r\nX: y"}, "the deployment has a character that cannot be sent in a header at position 4"},
+		{"https://example.com/score", Options{Deployment: "blue green"}, "the deployment has a character that cannot be sent in a header at position 4"},
 		{"https://example.com/score", Options{HTTPClient: testHTTPClient, ConnectTimeout: time.Second}, "ConnectTimeout has no effect with HTTPClient: set it there"},
 	}
 	for _, test := range tests {
