@@ -115,6 +115,18 @@ final class ScriptedServer implements AutoCloseable {
         (request, connection) -> connection.write(reply(statusAndHeaders, body)));
   }
 
+  /** A server that gives these replies one after the other, and then the last one again. */
+  static ScriptedServer replying(byte[]... replies) {
+    AtomicInteger next = new AtomicInteger();
+    return new ScriptedServer(
+        (request, connection) ->
+            connection.write(replies[Math.min(next.getAndIncrement(), replies.length - 1)]));
+  }
+
+  static byte[] reply(String statusAndHeaders, String body) {
+    return reply(statusAndHeaders, body.getBytes(StandardCharsets.UTF_8));
+  }
+
   /** The bytes of a reply: {@code "200 OK\nName: value"} and a body, with its Content-Length. */
   static byte[] reply(String statusAndHeaders, byte[] body) {
     String head =
@@ -161,6 +173,11 @@ final class ScriptedServer implements AutoCloseable {
 
   int connections() {
     return connections.get();
+  }
+
+  /** The connections that neither side has ended. */
+  int openConnections() {
+    return open.size();
   }
 
   /** Waits until a connection has ended, from whichever side. */
