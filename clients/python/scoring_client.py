@@ -1114,9 +1114,9 @@ def _open_pool(
 
 
 def _checked_proxy(text: str) -> urllib3.util.Url:
-    if not isinstance(text, str) or not re.fullmatch(
-        r"http://[A-Za-z0-9.-]+:[0-9]+/?|http://\[[0-9a-fA-F:.]+\]:[0-9]+/?", text
-    ):
+    host_and_port = r"http://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})/?"
+    found = re.fullmatch(host_and_port, text) if isinstance(text, str) else None
+    if not found or not 0 < int(found[2]) < 65536:
         raise ValueError("the proxy must be http://host:port")
     return urllib3.util.parse_url(text)
 

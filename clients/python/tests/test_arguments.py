@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from raw_server import RawServer, reply
-from scoring_client import ScoringClient
+from scoring_client import AccessToken, ScoringClient
 
 KEY = "Zk3vWq8RsT"
 HTTPS = "https://service.test/score"
@@ -96,7 +96,10 @@ def test_uri_of_a_wrong_type() -> None:
         ScoringClient(b"https://service.test/score")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("option", ["timeout", "connect_timeout"])
+TIMES = ["timeout", "attempt_timeout", "connect_timeout", "base_delay", "max_delay"]
+
+
+@pytest.mark.parametrize("option", TIMES)
 @pytest.mark.parametrize("seconds", [0, 0.0, -1, math.nan, math.inf, -math.inf, "5", None])
 def test_times_that_make_no_sense(option: str, seconds: Any) -> None:
     with pytest.raises(ValueError, match=f"^{option} must be a finite number of seconds above 0$"):
@@ -114,7 +117,7 @@ def test_time_of_one_call_that_makes_no_sense(serve: Callable[..., RawServer], s
 @pytest.mark.parametrize("seconds", [1, 1e9, 1e300, 10**400])
 def test_long_times_are_allowed(serve: Callable[..., RawServer], seconds: float) -> None:
     server = serve(reply([2.5]))
-    with ScoringClient(server.uri, timeout=seconds, connect_timeout=seconds) as client:
+    with ScoringClient(server.uri, **dict.fromkeys(TIMES, seconds)) as client:  # type: ignore[arg-type]
         assert client.score([[1.5]]) == [2.5]
 
 
@@ -124,6 +127,73 @@ def test_max_reply_bytes_that_makes_no_sense(size: Any) -> None:
         ScoringClient(HTTPS, max_reply_bytes=size)
 
 
+# Proves B02.
+@pytest.mark.parametrize("count", [-1, 1.5, "3", None])
+def test_max_retries_that_makes_no_sense(count: Any) -> None:
+    with pytest.raises(ValueError, match=r"^max_retries must be a whole number above -1$"):
+        ScoringClient(HTTPS, max_retries=count)
+
+
+# Proves B02.
+@pytest.mark.parametrize("status", [200, 399, 600, -1, "503", 503.0])
+def test_retry_statuses_that_make_no_sense(status: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        ScoringClient(HTTPS, retry_statuses=[503, status])
+    assert str(caught.value) == f"retry_statuses: {status} is not between 400 and 599"
+    ScoringClient(HTTPS, retry_statuses=[400, 599]).close()
+    ScoringClient(HTTPS, retry_statuses=()).close()
+
+
+# Proves B02.
+@pytest.mark.parametrize(
+    ("deployment", "text"),
+    [
+        ("", "the deployment is empty"),
+        ("blu e", "the deployment has a character that cannot be sent in a header at position 3"),
+        ("blue\r\nX-Injected: 1", "the deployment has a character that cannot be sent in a header at position 4"),
+        ("blaü", "the deployment has a character that cannot be sent in a header at position 3"),
+    ],
+)
+def test_deployments_that_cannot_travel(deployment: str, text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        ScoringClient(HTTPS, deployment=deployment)
+    assert str(caught.value) == text
+
+
+# Proves B02.
+def test_two_credentials() -> None:
+    with pytest.raises(ValueError, match=r"^key and token_provider exclude each other$"):
+        ScoringClient(HTTPS, key=KEY, token_provider=lambda: AccessToken(KEY))
+
+
+# Proves B02, B21.
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "",
+        "proxy.test",
+        "proxy.test:8080",
+        "http://proxy.test",
+        "https://proxy.test:8080",
+        "socks5://proxy.test:8080",
+        "http://someone:hunter2@proxy.test:8080",
+        "http://proxy.test:8080/path",
+        "http://proxy.test:99999",
+        "http://proxy.test:0",
+        "http://:8080",
+        "http://proxy.test:8080\n",
+        8080,
+    ],
+)
+@pytest.mark.parametrize("uri", [HTTPS, "http://127.0.0.1/score"])
+def test_proxies_that_make_no_sense(proxy: Any, uri: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        ScoringClient(uri, proxy=proxy)
+    assert str(caught.value) == "the proxy must be http://host:port"
+    assert caught.value.__context__ is None
+
+
+# Proves B20.
 @pytest.mark.parametrize(
     ("key", "position"),
     [

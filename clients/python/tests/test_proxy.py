@@ -123,6 +123,35 @@ def test_loopback_is_never_proxied(serve: Serve, monkeypatch: pytest.MonkeyPatch
     assert proxy.connections == 0
 
 
+# Proves B02.
+def test_the_option_wins_over_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, other = serve(reply([0.5])), serve()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{other.port}")
+    monkeypatch.setenv("no_proxy", "service.test")
+    with ScoringClient("http://service.test/score", proxy=f"http://127.0.0.1:{proxy.port}") as client:
+        assert client.score([[1.5]]) == [0.5]
+    assert proxy.requests[0].line == "POST http://service.test/score HTTP/1.1"
+    assert other.connections == 0
+
+
+# Proves B02.
+def test_the_option_is_not_for_loopback(serve: Serve) -> None:
+    proxy, server = serve(), serve(reply([0.5]))
+    with ScoringClient(server.uri, proxy=f"http://127.0.0.1:{proxy.port}") as client:
+        assert client.score([[1.5]]) == [0.5]
+    assert proxy.connections == 0
+
+
+# Proves B41.
+def test_a_refused_tunnel_is_not_asked_for_again(serve: Serve) -> None:
+    refusal = close(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    proxy = serve(refusal, refusal)
+    client = ScoringClient("https://service.test/score", proxy=f"http://127.0.0.1:{proxy.port}")
+    with client, pytest.raises(TransportError) as caught:
+        client.score([[1.5]])
+    assert (caught.value.attempts, len(proxy.requests)) == (1, 1)
+
+
 @pytest.mark.parametrize("hosts", ["service.test", ".test", "*"])
 def test_no_proxy(monkeypatch: pytest.MonkeyPatch, serve: Serve, hosts: str) -> None:
     proxy, server = serve(), serve(reply([0.5]))

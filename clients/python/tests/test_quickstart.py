@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from raw_server import Play, RawServer, close, refused_port, reply
+from raw_server import Play, RawServer, close, refused_port, reply, silence
 
 Serve = Callable[..., RawServer]
 FOLDER = Path(__file__).resolve().parent.parent
@@ -87,6 +87,14 @@ def test_nobody_there() -> None:
         ran = run(SCORING_URI=f"http://127.0.0.1:{port}/score", SCORING_KEY=KEY)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert one_line(ran.stderr) == f"cannot reach http://127.0.0.1:{port}/score: ConnectionError"
+
+
+# Proves B32.
+def test_no_answer_in_time(serve: Serve) -> None:
+    server = serve(silence())
+    ran = run(SCORING_URI=server.uri, SCORING_KEY=KEY, SCORING_TIMEOUT="0.2")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert one_line(ran.stderr) == f"cannot reach {server.uri}: ReadTimeout"
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,9 @@ def context(certificate: trustme.LeafCert) -> ssl.SSLContext:
     return made
 
 
-def refused(server: RawServer) -> TransportError:
-    with ScoringClient(server.uri, key="Zk3vWq8RsT", max_retries=0) as client, pytest.raises(TransportError) as caught:
+def refused(server: RawServer, **options: str) -> TransportError:
+    client = ScoringClient(server.uri, key="Zk3vWq8RsT", max_retries=0, **options)  # type: ignore[arg-type]
+    with client, pytest.raises(TransportError) as caught:
         client.score([[1.5]])
     assert server.requests == []
     assert not caught.value.timed_out
@@ -54,6 +55,60 @@ def test_verified(serve: Serve, authority: trustme.CA) -> None:
     assert server.requests[0].line == "POST /score HTTP/1.1"
 
 
+# Proves B02.
+def test_ca_file_is_trusted(serve: Serve, authority: trustme.CA, tmp_path: Path) -> None:
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = serve(reply([0.5]), tls=context(authority.issue_cert("127.0.0.1")))
+    with ScoringClient(server.uri, ca_file=str(tmp_path / "ca.pem")) as client:
+        assert client.score([[1.5]]) == [0.5]
+
+
+# Proves B02, B18.
+@pytest.mark.usefixtures("trusted")
+def test_ca_file_stands_in_place_of_the_system(serve: Serve, authority: trustme.CA, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    server = serve(tls=context(authority.issue_cert("127.0.0.1")))
+    error = refused(server, ca_file=str(tmp_path / "other.pem"))
+    assert "certificate verify failed" in str(error)
+
+
+# Proves B02.
+def test_ca_file_of_a_certificate_that_is_no_authority(authority: trustme.CA, tmp_path: Path) -> None:
+    authority.issue_cert("127.0.0.1").cert_chain_pems[0].write_to_path(str(tmp_path / "leaf.pem"))
+    ScoringClient("https://127.0.0.1/score", ca_file=str(tmp_path / "leaf.pem")).close()
+
+
+PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
+
+
+# Proves B02.
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"\0\xff", b"no PEM here", PEM % b"", PEM % b"AAAA", b"-----BEGIN CERTIFICATE-----\nAAAA"]
+)
+@pytest.mark.parametrize("uri", ["https://service.test/score", "http://127.0.0.1/score"])
+def test_ca_files_without_a_certificate(tmp_path: Path, content: bytes, uri: str) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
+    with pytest.raises(ValueError, match=r"^the CA file holds no certificate$"):
+        ScoringClient(uri, ca_file=str(tmp_path / "ca.pem"))
+
+
+# Proves B02.
+def test_ca_file_with_one_good_and_one_broken_certificate(tmp_path: Path, authority: trustme.CA) -> None:
+    (tmp_path / "ca.pem").write_bytes(authority.cert_pem.bytes() + PEM % b"AAAA")
+    with pytest.raises(ValueError, match=r"^the CA file holds no certificate$"):
+        ScoringClient("https://service.test/score", ca_file=str(tmp_path / "ca.pem"))
+
+
+# Proves B02.
+@pytest.mark.parametrize(
+    ("name", "reason"), [("missing", "No such file or directory"), (".", "Is a directory"), ("", "Is a directory")]
+)
+def test_ca_files_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"^the CA file cannot be read: {reason}$"):
+        ScoringClient("https://service.test/score", ca_file=str(tmp_path / name) if name else "")
+
+
+# Proves B18.
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_versions_that_are_spoken(serve: Serve, authority: trustme.CA, version: ssl.TLSVersion) -> None:
