@@ -26,6 +26,7 @@ HTTPS = "https://service.test/score"
         "https://service.test:8443/score;v=1,2",
     ],
 )
+# Proves B01.
 def test_uri_accepted(uri: str) -> None:
     ScoringClient(uri).close()
 
@@ -63,6 +64,7 @@ def test_uri_accepted(uri: str) -> None:
         "https://service.test/%zz",
     ],
 )
+# Proves B01.
 def test_uri_not_absolute(uri: str) -> None:
     with pytest.raises(ValueError, match=r"^the scoring URI must be an absolute http or https URI$"):
         ScoringClient(uri)
@@ -85,6 +87,7 @@ def test_uri_not_absolute(uri: str) -> None:
         ("https://service.test/score?x=%7e", "needless percent escapes (%7e)"),
     ],
 )
+# Proves B01.
 def test_uri_must_not_contain(uri: str, what: str) -> None:
     with pytest.raises(ValueError) as caught:
         ScoringClient(uri)
@@ -99,6 +102,7 @@ def test_uri_of_a_wrong_type() -> None:
 TIMES = ["timeout", "attempt_timeout", "connect_timeout", "base_delay", "max_delay"]
 
 
+# Proves B02.
 @pytest.mark.parametrize("option", TIMES)
 @pytest.mark.parametrize("seconds", [0, 0.0, -1, math.nan, math.inf, -math.inf, "5", None])
 def test_times_that_make_no_sense(option: str, seconds: Any) -> None:
@@ -106,6 +110,7 @@ def test_times_that_make_no_sense(option: str, seconds: Any) -> None:
         ScoringClient(HTTPS, **{option: seconds})
 
 
+# Proves B34.
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
 def test_time_of_one_call_that_makes_no_sense(serve: Callable[..., RawServer], seconds: float) -> None:
     server = serve()
@@ -121,6 +126,7 @@ def test_long_times_are_allowed(serve: Callable[..., RawServer], seconds: float)
         assert client.score([[1.5]]) == [2.5]
 
 
+# Proves B02.
 @pytest.mark.parametrize("size", [0, -1, 1.5, "64", None])
 def test_max_reply_bytes_that_makes_no_sense(size: Any) -> None:
     with pytest.raises(ValueError, match=r"^max_reply_bytes must be a whole number above 0$"):
@@ -144,7 +150,6 @@ def test_retry_statuses_that_make_no_sense(status: Any) -> None:
     ScoringClient(HTTPS, retry_statuses=()).close()
 
 
-# Proves B02.
 @pytest.mark.parametrize(
     ("deployment", "text"),
     [
@@ -154,6 +159,7 @@ def test_retry_statuses_that_make_no_sense(status: Any) -> None:
         ("blaü", "the deployment has a character that cannot be sent in a header at position 3"),
     ],
 )
+# Proves B02.
 def test_deployments_that_cannot_travel(deployment: str, text: str) -> None:
     with pytest.raises(ValueError) as caught:
         ScoringClient(HTTPS, deployment=deployment)
@@ -166,7 +172,6 @@ def test_two_credentials() -> None:
         ScoringClient(HTTPS, key=KEY, token_provider=lambda: AccessToken(KEY))
 
 
-# Proves B02, B21.
 @pytest.mark.parametrize(
     "proxy",
     [
@@ -186,6 +191,7 @@ def test_two_credentials() -> None:
     ],
 )
 @pytest.mark.parametrize("uri", [HTTPS, "http://127.0.0.1/score"])
+# Proves B02, B21.
 def test_proxies_that_make_no_sense(proxy: Any, uri: str) -> None:
     with pytest.raises(ValueError) as caught:
         ScoringClient(uri, proxy=proxy)
@@ -193,7 +199,6 @@ def test_proxies_that_make_no_sense(proxy: Any, uri: str) -> None:
     assert caught.value.__context__ is None
 
 
-# Proves B20.
 @pytest.mark.parametrize(
     ("key", "position"),
     [
@@ -209,6 +214,8 @@ def test_proxies_that_make_no_sense(proxy: Any, uri: str) -> None:
         (f"{KEY[:4]}\ud800{KEY}", 4),
     ],
 )
+# Proves B20.
+# Proves B20.
 def test_key_that_cannot_travel(key: str, position: int) -> None:
     with pytest.raises(ValueError) as caught:
         ScoringClient(HTTPS, key=key)
@@ -218,6 +225,7 @@ def test_key_that_cannot_travel(key: str, position: int) -> None:
     assert caught.value.__context__ is None
 
 
+# Proves B20.
 def test_empty_key() -> None:
     with pytest.raises(ValueError, match=r"^the key is empty$"):
         ScoringClient(HTTPS, key="")
@@ -228,6 +236,7 @@ def test_key_of_a_wrong_type() -> None:
         ScoringClient(HTTPS, key=KEY.encode())  # type: ignore[arg-type]
 
 
+# Proves B23.
 @pytest.mark.parametrize(
     "host", ["service.test", "10.0.0.1", "0.0.0.0", "128.0.0.1", "localhost.example", "127.0.0.1.example", "[::2]"]
 )
@@ -243,6 +252,7 @@ def test_key_over_plain_http(host: str) -> None:
     ScoringClient(f"https://{host}/score", key=KEY).close()
 
 
+# Proves B23.
 @pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.255.0.9", "[::1]"])
 def test_key_over_plain_http_to_loopback(host: str) -> None:
     ScoringClient(f"http://{host}:4711/score", key=KEY).close()
@@ -257,6 +267,7 @@ def test_key_over_plain_http_to_loopback(host: str) -> None:
         ([[10**400]], "row 0, column 0 is too large for a double"),
     ],
 )
+# Proves B11.
 def test_rows_that_json_cannot_say(serve: Callable[..., RawServer], rows: list[list[float]], text: str) -> None:
     server = serve()
     with ScoringClient(server.uri) as client, pytest.raises(ValueError) as caught:

@@ -28,7 +28,6 @@ def exchange(serve: Serve, payload: Any, body: bytes = b"{}") -> tuple[RawServer
         return server, client.score_json(payload)
 
 
-# Proves B12, B13, B14.
 @pytest.mark.parametrize(
     ("payload", "body"),
     [
@@ -39,6 +38,7 @@ def exchange(serve: Serve, payload: Any, body: bytes = b"{}") -> tuple[RawServer
         (7, b"7"),
     ],
 )
+# Proves B12, B13, B14.
 def test_json_goes_out_once(serve: Serve, payload: Any, body: bytes) -> None:
     server, _ = exchange(serve, payload)
     [request] = server.requests
@@ -78,7 +78,6 @@ def test_what_is_no_json_is_refused(serve: Serve, payload: Any, kind: type[Excep
     assert server.connections == 0
 
 
-# Proves B52.
 @pytest.mark.parametrize(
     ("body", "value"),
     [
@@ -92,13 +91,13 @@ def test_what_is_no_json_is_refused(serve: Serve, payload: Any, kind: type[Excep
         (b"[" * 64 + b"]" * 64, json.loads("[" * 64 + "]" * 64)),
     ],
 )
+# Proves B52.
 def test_any_json_comes_back(serve: Serve, body: bytes, value: Any) -> None:
     _, result = exchange(serve, {}, body)
     assert result == value
     assert type(result) is type(value)
 
 
-# Proves B52.
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -112,6 +111,7 @@ def test_any_json_comes_back(serve: Serve, body: bytes, value: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["score_json", "swagger"])
+# Proves B52.
 def test_what_is_no_json_is_a_reply_error(serve: Serve, body: bytes, reason: str, name: str) -> None:
     server = serve(reply(body))
     with ScoringClient(server.uri) as client, pytest.raises(ReplyError) as caught:
@@ -139,7 +139,6 @@ def test_bytes_have_a_type(serve: Serve) -> None:
     assert server.requests[0].header("Content-Type") == "application/octet-stream"
 
 
-# Proves B02, B12.
 @pytest.mark.parametrize(
     ("content_type", "text"),
     [
@@ -151,6 +150,7 @@ def test_bytes_have_a_type(serve: Serve) -> None:
         ("text/plän", "the content type has a character that cannot be sent in a header at position 7"),
     ],
 )
+# Proves B02, B12.
 def test_content_types_that_cannot_travel(serve: Serve, content_type: str, text: str) -> None:
     server = serve()
     with ScoringClient(server.uri) as client, pytest.raises(ValueError) as caught:
@@ -182,7 +182,6 @@ def test_twenty_megabytes(serve: Serve) -> None:
     assert server.requests[0].body == body
 
 
-# Proves B70, B71.
 @pytest.mark.parametrize(
     ("path", "folder"),
     [
@@ -194,6 +193,7 @@ def test_twenty_megabytes(serve: Serve) -> None:
         ("/a%2fb//c/score", "/a%2fb//c/"),
     ],
 )
+# Proves B70, B71.
 def test_targets_beside_the_scoring_uri(serve: Serve, path: str, folder: str) -> None:
     server = serve(reply(b'{"openapi": "3.0.0"}'), reply(b"Healthy"))
     with ScoringClient(server.uri.removesuffix("/score") + path, key=KEY, deployment="blue") as client:
@@ -230,7 +230,6 @@ def test_swagger_is_repeated(serve: Serve, play: Play) -> None:
     assert len(server.requests) == 2
 
 
-# Proves B71.
 @pytest.mark.parametrize(
     ("play", "healthy"),
     [
@@ -252,6 +251,7 @@ def test_swagger_is_repeated(serve: Serve, play: Play) -> None:
         (reply(b"Healthy" + b" " * 1000), False),
     ],
 )
+# Proves B71.
 def test_health(serve: Serve, play: Play, healthy: bool) -> None:
     server = serve(play, reply(b"Healthy"))
     with ScoringClient(server.uri, max_reply_bytes=1000) as client:

@@ -23,6 +23,7 @@ def refused(server: RawServer, **options: Any) -> ServiceError:
     return caught.value
 
 
+# Proves B46, B50.
 @pytest.mark.parametrize(
     "status",
     [300, 304, 400, 401, 403, 404, 405, 408, 413, 415, 418, 424, 429, 431, 500, 501, 502, 503, 504, 599, 600, 999],
@@ -44,6 +45,7 @@ def test_switching_protocols_is_a_service_error_and_ends_the_connection(serve: S
     assert server.connections == 2
 
 
+# Proves B22.
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(serve: Serve, status: int) -> None:
     elsewhere = serve()
@@ -91,6 +93,7 @@ def test_redirects_are_not_followed(serve: Serve, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize("media_type", ["application/json", "text/html; charset=utf-8"])
+# Proves B62.
 def test_message(serve: Serve, body: Any, text: str, media_type: str) -> None:
     server = serve(reply(body, 404, ("Content-Type", media_type)))
     error = refused(server)
@@ -98,6 +101,7 @@ def test_message(serve: Serve, body: Any, text: str, media_type: str) -> None:
     assert error.body == (body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
+# Proves B63.
 def test_message_in_the_text_is_one_short_line(serve: Serve) -> None:
     words = "no\r\n\x1b[31m\0\u2028" + "x" * 1000
     error = refused(serve(reply({"message": words}, 400)))
@@ -108,6 +112,7 @@ def test_message_in_the_text_is_one_short_line(serve: Serve) -> None:
     assert str(error).isprintable()
 
 
+# Proves B63.
 def test_text_with_everything(serve: Serve) -> None:
     server = serve(reply({"message": "Expects 10 columns"}, 400, ("X-Request-Id", "abc-1")))
     with ScoringClient(server.uri + "?code=secret", max_retries=0) as client, pytest.raises(ServiceError) as caught:
@@ -125,6 +130,7 @@ def test_text_with_everything(serve: Serve) -> None:
         ([], None),
     ],
 )
+# Proves B61.
 def test_request_id(serve: Serve, headers: list[tuple[str, str]], request_id: str | None) -> None:
     server = serve(reply({"message": "no"}, 400, *headers))
     error = refused(server)
@@ -132,6 +138,7 @@ def test_request_id(serve: Serve, headers: list[tuple[str, str]], request_id: st
     assert (f"request id {request_id}" in str(error)) == (request_id is not None)
 
 
+# Proves B15, B61.
 def test_client_request_id_is_the_one_that_was_sent(serve: Serve) -> None:
     server = serve(reply({}, 400, ("x-ms-client-request-id", "other")))
     error = refused(server)
@@ -157,6 +164,7 @@ def test_client_request_id_is_the_one_that_was_sent(serve: Serve) -> None:
         ([], None, None),
     ],
 )
+# Proves B61.
 def test_model_status_and_reason(
     serve: Serve, headers: list[tuple[str, str]], status: int | None, reason: str | None
 ) -> None:
@@ -164,6 +172,7 @@ def test_model_status_and_reason(
     assert (error.model_status, error.model_reason) == (status, reason)
 
 
+# Proves B61.
 @pytest.mark.parametrize(
     ("value", "failed"), [("True", True), ("true", True), ("TRUE", True), ("False", False), ("1", False), (None, False)]
 )
@@ -172,6 +181,7 @@ def test_run_function_failed(serve: Serve, value: str | None, failed: bool) -> N
     assert refused(serve(reply({}, 500, *headers))).run_function_failed is failed
 
 
+# Proves B54.
 def test_error_body_is_cut_never_refused(serve: Serve) -> None:
     server = serve(reply(b"x" * 100_000, 500), reply([1.5]))
     error = refused(server, max_reply_bytes=10)
@@ -194,6 +204,7 @@ CHUNKED = b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n"
         close(b"HTTP/1.1 503 Busy\r\n\r\npartly"),
     ],
 )
+# Proves B50.
 def test_status_survives_a_broken_body(serve: Serve, play: Play) -> None:
     error = refused(serve(play))
     assert error.status == 503
@@ -207,6 +218,7 @@ def test_error_body_is_kept_as_it_came(serve: Serve) -> None:
     assert (error.status, error.body) == (503, body)
 
 
+# Proves B31, B50.
 def test_status_survives_a_body_that_does_not_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = scoring_client._Response.begin
 
@@ -219,6 +231,7 @@ def test_status_survives_a_body_that_does_not_end(serve: Serve, monkeypatch: pyt
     assert (error.status, error.body) == (503, b"partly")
 
 
+# Proves B60.
 def test_family() -> None:
     assert issubclass(ServiceError, ScoringError)
     assert issubclass(TransportError, ScoringError)

@@ -93,6 +93,7 @@ def test_a_refused_tunnel_is_a_transport_error(serve: Serve, monkeypatch: pytest
     assert not caught.value.timed_out
 
 
+# Proves B30.
 def test_connect_timeout_bounds_the_tunnel(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = serve(silence())
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
@@ -114,6 +115,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not caught.value.timed_out
 
 
+# Proves B02.
 def test_loopback_is_never_proxied(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy, server = serve(), serve(reply([0.5]))
     for name in ("http_proxy", "https_proxy", "all_proxy"):

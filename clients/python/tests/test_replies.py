@@ -80,6 +80,7 @@ def score(server: RawServer, rows: int = 2, **options: Any) -> list[float]:
         ("[1.5, 2.5]".encode("utf-16"), "the reply is not valid UTF-8"),
     ],
 )
+# Proves B47, B51, B64.
 def test_what_is_no_prediction(serve: Serve, body: bytes, reason: str) -> None:
     server = serve(reply(body, 200, JSON))
     with pytest.raises(ReplyError) as caught:
@@ -113,10 +114,12 @@ def test_what_is_no_prediction(serve: Serve, body: bytes, reason: str) -> None:
         [("Content-Encoding", "")],
     ],
 )
+# Proves B51, B52.
 def test_what_surrounds_predictions_does_not_matter(serve: Serve, body: bytes, headers: list[tuple[str, str]]) -> None:
     assert score(serve(reply(body, 200, *headers))) == [1.5, 2.5]
 
 
+# Proves B50.
 @pytest.mark.parametrize("status", [200, 201, 202, 206, 299])
 def test_every_2xx_is_a_success(serve: Serve, status: int) -> None:
     assert score(serve(reply([1.5, 2.5], status))) == [1.5, 2.5]
@@ -153,10 +156,12 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         close(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[1.5, 2.5]"),
     ],
 )
+# Proves B50.
 def test_every_framing_is_read(serve: Serve, play: Play) -> None:
     assert score(serve(play)) == [1.5, 2.5]
 
 
+# Proves B53.
 def test_compressed_reply(serve: Serve) -> None:
     server = serve(reply(gzip.compress(b"[1.5, 2.5]"), 200, JSON, ("content-encoding", "gzip")))
     with pytest.raises(ReplyError) as caught:
@@ -178,6 +183,7 @@ PADDED = b"[1.5, 2.5]" + b" " * 90
         b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + PADDED,
     ],
 )
+# Proves B54.
 def test_max_reply_bytes(serve: Serve, data: bytes) -> None:
     assert score(serve(close(data)), max_reply_bytes=100) == [1.5, 2.5]
     server = serve(close(data))
@@ -187,6 +193,7 @@ def test_max_reply_bytes(serve: Serve, data: bytes) -> None:
     assert caught.value.excerpt == "[1.5, 2.5]"
 
 
+# Proves B54.
 def test_endless_reply_ends_at_the_limit_and_closes_its_connection(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +218,7 @@ def test_endless_reply_ends_at_the_limit_and_closes_its_connection(
         assert client.score([[1.5]]) == [1.5]
 
 
+# Proves B52.
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"a":' * 100_000])
 def test_deep_nesting_crashes_nothing(serve: Serve, body: bytes) -> None:
     with pytest.raises(ReplyError, match="the reply is not JSON"):
@@ -233,6 +241,7 @@ def test_deep_nesting_in_a_thread(serve: Serve) -> None:
     assert [type(error) for error in caught] == [ReplyError]
 
 
+# Proves B52.
 def test_64_levels_are_read(serve: Serve) -> None:
     with pytest.raises(ReplyError, match="element 0 of the reply is a JSON array, not a number"):
         score(serve(reply(b"[" * 64 + b"1.5" + b"]" * 64)))
@@ -240,6 +249,7 @@ def test_64_levels_are_read(serve: Serve) -> None:
         score(serve(reply(b'{"x": ' + b"[" * 63 + b"]" * 63 + b', "message": "deep"}', 400)))
 
 
+# Proves B64.
 def test_excerpt_is_one_short_line(serve: Serve) -> None:
     body = "\x1b[31m<p>\r\nzeile\u2028ü\u202e" + "x" * 1000
     with pytest.raises(ReplyError) as caught:
@@ -268,6 +278,7 @@ def test_large_reply(serve: Serve) -> None:
         CHUNKED + b"-5\r\n[1.5, 2.5]\r\n0\r\n\r\n",
     ],
 )
+# Proves B40.
 def test_a_reply_that_is_cut_is_no_reply(serve: Serve, data: bytes) -> None:
     server = serve(close(data))
     with pytest.raises(TransportError, match="the reply was cut off") as caught:

@@ -19,6 +19,7 @@ Serve = Callable[..., RawServer]
 KEY = "Zk3vWq8RsT+/=~!"
 
 
+# Proves B10, B12, B14, B16, B17.
 def test_every_byte_of_a_request(serve: Serve) -> None:
     server = serve(reply([0.5, 0.25]))
     with ScoringClient(server.uri, key=KEY) as client:
@@ -43,6 +44,7 @@ def test_every_byte_of_a_request(serve: Serve) -> None:
     assert request.body == b'{"data":[[1.5,-2.0],[3.0,1e+21]]}'
 
 
+# Proves B14.
 def test_no_key_no_authorization(serve: Serve) -> None:
     server = serve(reply([0.5]))
     with ScoringClient(server.uri) as client:
@@ -50,6 +52,7 @@ def test_no_key_no_authorization(serve: Serve) -> None:
     assert server.requests[0].header("Authorization") is None
 
 
+# Proves B15.
 def test_client_request_id_is_a_new_uuid_for_each_call(serve: Serve) -> None:
     server = serve(reply([0.5]), reply([0.5]))
     with ScoringClient(server.uri) as client:
@@ -75,6 +78,7 @@ def test_client_request_id_is_a_new_uuid_for_each_call(serve: Serve) -> None:
         "/[a]?[b]",
     ],
 )
+# Proves B01.
 def test_target_goes_out_as_given(serve: Serve, target: str) -> None:
     server = serve(reply([0.5]))
     with ScoringClient(server.uri.removesuffix("/score") + target) as client:
@@ -110,6 +114,7 @@ DOUBLES = [
 ]
 
 
+# Proves B10.
 def test_doubles_arrive_bit_for_bit(serve: Serve) -> None:
     server = serve(reply([0.5]))
     with ScoringClient(server.uri) as client:
@@ -117,6 +122,7 @@ def test_doubles_arrive_bit_for_bit(serve: Serve) -> None:
     assert bits(json.loads(server.requests[0].body)["data"][0]) == bits(DOUBLES)
 
 
+# Proves B51.
 def test_predictions_are_read_bit_for_bit(serve: Serve) -> None:
     server = serve(reply(json.dumps(DOUBLES).encode()))
     with ScoringClient(server.uri) as client:
@@ -146,6 +152,7 @@ class Scalar:
         ([[Scalar(), fractions.Fraction(1, 4), True]], b'{"data":[[2.5,0.25,1.0]]}'),
     ],
 )
+# Proves B10, B11.
 def test_rows_of_any_kind_and_shape(serve: Serve, rows: Any, body: bytes) -> None:
     count = len(json.loads(body)["data"])
     server = serve(reply([0.5] * count))
@@ -154,6 +161,7 @@ def test_rows_of_any_kind_and_shape(serve: Serve, rows: Any, body: bytes) -> Non
     assert server.requests[0].body == body
 
 
+# Proves B03.
 def test_connection_is_kept(serve: Serve) -> None:
     server = serve(reply([0.5]), reply([0.25]), reply({"message": "no"}, 400), reply([0.125]))
     with ScoringClient(server.uri) as client:
@@ -165,6 +173,7 @@ def test_connection_is_kept(serve: Serve) -> None:
     assert server.connections == 1
 
 
+# Proves B40.
 def test_connection_that_the_service_closed_while_idle_is_replaced(serve: Serve) -> None:
     server = serve(close(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[0.5]"), reply([0.25]))
     with ScoringClient(server.uri) as client:
@@ -181,6 +190,7 @@ def test_service_that_closes_after_every_reply(serve: Serve) -> None:
     assert len(server.requests) == 3
 
 
+# Proves B03.
 def test_threads_share_a_client(serve: Serve) -> None:
     calls = 200
     server = serve(echo=True)
@@ -191,6 +201,7 @@ def test_threads_share_a_client(serve: Serve) -> None:
     assert server.connections <= 8
 
 
+# Proves B16.
 def test_no_cookies_are_kept(serve: Serve) -> None:
     server = serve(reply([0.5], 200, ("Set-Cookie", "a=b; Path=/")), reply([0.5]))
     with ScoringClient(server.uri) as client:
@@ -199,6 +210,7 @@ def test_no_cookies_are_kept(serve: Serve) -> None:
     assert server.requests[1].header("Cookie") is None
 
 
+# Proves B22.
 def test_netrc_is_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")
     (tmp_path / "netrc").chmod(0o600)
@@ -210,6 +222,7 @@ def test_netrc_is_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [request.header("Authorization") for request in server.requests] == [None, f"Bearer {KEY}"]
 
 
+# Proves B03.
 def test_closed_client(serve: Serve) -> None:
     server = serve(reply([0.5]))
     client = ScoringClient(server.uri)

@@ -87,7 +87,6 @@ def test_random_numbers_are_drawn_anew(serve: Serve, clock: Clock) -> None:
     assert all(0.5 <= factor < 1.5 for factor in factors)
 
 
-# Proves B40.
 @pytest.mark.parametrize(
     "play",
     [
@@ -102,6 +101,7 @@ def test_random_numbers_are_drawn_anew(serve: Serve, clock: Clock) -> None:
         close(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n[0.5]"),
     ],
 )
+# Proves B40.
 def test_the_network_is_tried_again(serve: Serve, clock: Clock, play: Play) -> None:
     server = serve(play, play, reply([0.5]))
     with opened(server.uri) as client:
@@ -130,7 +130,6 @@ def test_name_not_found_is_tried_again(clock: Clock, monkeypatch: pytest.MonkeyP
     assert len(clock.slept) == 3
 
 
-# Proves B40, B41.
 @pytest.mark.parametrize(
     ("play", "attempts"),
     [
@@ -140,6 +139,7 @@ def test_name_not_found_is_tried_again(clock: Clock, monkeypatch: pytest.MonkeyP
         (close(b"HTTP/1.1 400 Bad Request\r\n\r\n"), 1),  # no TLS there
     ],
 )
+# Proves B40, B41.
 def test_tls_that_ends_is_tried_again_and_tls_that_refuses_is_not(clock: Clock, play: Play, attempts: int) -> None:
     with hello_server(play) as uri:
         error = failed(uri)
@@ -183,7 +183,6 @@ def test_a_slow_reply_is_not_tried_again(serve: Serve, start: bytes) -> None:
     assert len(server.requests) == 1
 
 
-# Proves B42, B43, B44, B45, B46.
 @pytest.mark.parametrize(
     ("status", "headers", "requests"),
     [
@@ -201,6 +200,7 @@ def test_a_slow_reply_is_not_tried_again(serve: Serve, start: bytes) -> None:
         *((status, [], 1) for status in (301, 307, 400, 401, 403, 404, 405, 408, 413, 415, 424, 431, 501, 504, 599)),
     ],
 )
+# Proves B42, B43, B44, B45, B46.
 def test_statuses_that_are_tried_again(
     serve: Serve, clock: Clock, status: int, headers: list[tuple[str, str]], requests: int
 ) -> None:
@@ -235,7 +235,6 @@ def test_no_retries(serve: Serve, clock: Clock) -> None:
     assert (len(server.requests), clock.slept) == (1, [])
 
 
-# Proves B49.
 @pytest.mark.parametrize(
     ("header", "wait"),
     [
@@ -247,13 +246,13 @@ def test_no_retries(serve: Serve, clock: Clock) -> None:
         (("Retry-After", "60"), 60.0),
     ],
 )
+# Proves B49.
 def test_a_hint_is_the_least_that_is_waited(serve: Serve, clock: Clock, header: tuple[str, str], wait: float) -> None:
     with opened(serve(reply({}, 429, header), reply([0.5])).uri) as client:
         assert client.score([[1.5]]) == [0.5]
     assert clock.slept == [wait]
 
 
-# Proves B49.
 @pytest.mark.parametrize(
     ("options", "hint", "attempts"),
     [
@@ -265,6 +264,7 @@ def test_a_hint_is_the_least_that_is_waited(serve: Serve, clock: Clock, header: 
         ({}, 40, 3),  # the third wait would
     ],
 )
+# Proves B49.
 def test_a_wait_that_is_too_long_ends_the_call(
     serve: Serve, clock: Clock, options: dict[str, Any], hint: int, attempts: int
 ) -> None:

@@ -33,6 +33,7 @@ def echoed(serve: Serve, play: Play, key: str = KEY) -> ScoringError:
     return caught.value
 
 
+# Proves B21.
 def test_repr() -> None:
     client = ScoringClient("https://service.test:8443/score?code=secret", key=KEY)
     assert repr(client) == "ScoringClient('https://service.test:8443/score')"
@@ -49,6 +50,7 @@ def test_repr() -> None:
         f"<html><title>no such key: {KEY.replace('&', '&amp;')}</title>".encode(),
     ],
 )
+# Proves B21.
 def test_message_that_echoes_the_key(serve: Serve, body: Any) -> None:
     error = echoed(serve, reply(body, 403))
     assert isinstance(error, ServiceError)
@@ -62,6 +64,7 @@ def test_key_across_the_end_of_the_excerpt(serve: Serve) -> None:
     assert KEY[:4] not in str(error)
 
 
+# Proves B21.
 @pytest.mark.parametrize("part", [KEY[:1], KEY[:9], KEY[:-1]])
 def test_key_across_the_end_of_a_cut_body(serve: Serve, part: str) -> None:
     cut = f"HTTP/1.1 403 X\r\nContent-Length: 1000\r\n\r\nno such key: {part}"
@@ -88,6 +91,7 @@ def test_the_beginning_of_a_key_in_a_whole_body_is_shown(serve: Serve) -> None:
     assert ": 403: no Z (1 attempt)" in str(echoed(serve, reply(b"no Z", 403)))
 
 
+# Proves B21.
 def test_ids_and_reason_that_echo_the_key(serve: Serve) -> None:
     headers = [("x-request-id", BEARER), ("ms-azureml-model-error-reason", BEARER)]
     error = echoed(serve, reply({"message": "no"}, 424, *headers))
@@ -105,6 +109,7 @@ def test_ids_and_reason_that_echo_the_key(serve: Serve) -> None:
         json.dumps({"x": BEARER}).replace("+", "\\u002b").replace("&", "\\u0026").encode(),
     ],
 )
+# Proves B21.
 def test_excerpt_that_echoes_the_key(serve: Serve, body: bytes) -> None:
     error = echoed(serve, reply(body))
     assert isinstance(error, ReplyError)
@@ -129,6 +134,7 @@ def test_content_encoding_that_echoes_the_key(serve: Serve) -> None:
         f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{BEARER}\r\n",
     ],
 )
+# Proves B21.
 def test_broken_replies_that_echo_the_key(
     serve: Serve, data: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +145,7 @@ def test_broken_replies_that_echo_the_key(
     assert KEY not in "".join(capfd.readouterr())
 
 
+# Proves B21.
 def test_nothing_is_logged_with_the_key(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(reply([0.5]), reply({}, 401), raw(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"))
     with caplog.at_level(logging.DEBUG), ScoringClient(server.uri, key=KEY, max_retries=0) as client:
@@ -151,6 +158,7 @@ def test_nothing_is_logged_with_the_key(serve: Serve, caplog: pytest.LogCaptureF
     assert all(record.levelno < logging.WARNING for record in caplog.records)
 
 
+# Proves B20, B21.
 @pytest.mark.parametrize("key", ["\n", " ", "é", "\0"])
 def test_a_key_that_cannot_travel_is_not_shown(key: str) -> None:
     with pytest.raises(ValueError) as caught:
@@ -164,6 +172,7 @@ def test_user_info_is_not_shown() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+# Proves B21.
 def test_errors_do_not_hold_the_key(serve: Serve) -> None:
     """What error collectors take: the attributes."""
     for play in (reply({"message": BEARER}, 403), reply([]), close()):

@@ -45,6 +45,7 @@ def refused(server: RawServer, **options: str) -> TransportError:
     return caught.value
 
 
+# Proves B17, B18.
 @pytest.mark.usefixtures("trusted")
 def test_verified(serve: Serve, authority: trustme.CA) -> None:
     server = serve(reply([0.5]), reply([0.25]), tls=context(authority.issue_cert("127.0.0.1")))
@@ -118,6 +119,7 @@ def test_versions_that_are_spoken(serve: Serve, authority: trustme.CA, version: 
         assert client.score([[1.5]]) == [0.5]
 
 
+# Proves B18, B41.
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
 def test_tls_1_1_is_not_spoken(serve: Serve, authority: trustme.CA) -> None:
@@ -136,12 +138,14 @@ def test_minimum_version_is_ours_whatever_the_system_says(monkeypatch: pytest.Mo
     assert made.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
+# Proves B18, B41.
 @pytest.mark.usefixtures("trusted")
 def test_other_host_name(serve: Serve, authority: trustme.CA) -> None:
     error = refused(serve(tls=context(authority.issue_cert("other.test"))))
     assert "certificate verify failed: IP address mismatch" in str(error)
 
 
+# Proves B18, B41.
 @pytest.mark.usefixtures("trusted")
 def test_expired(serve: Serve, authority: trustme.CA) -> None:
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
@@ -149,6 +153,7 @@ def test_expired(serve: Serve, authority: trustme.CA) -> None:
     assert "certificate has expired" in str(refused(serve(tls=context(certificate))))
 
 
+# Proves B18, B41.
 @pytest.mark.usefixtures("trusted")
 def test_other_authority(serve: Serve) -> None:
     error = refused(serve(tls=context(trustme.CA().issue_cert("127.0.0.1"))))
@@ -159,6 +164,7 @@ def test_authority_that_nobody_trusts(serve: Serve, authority: trustme.CA) -> No
     assert "certificate verify failed" in str(refused(serve(tls=context(authority.issue_cert("127.0.0.1")))))
 
 
+# Proves B31, B32.
 @pytest.mark.usefixtures("trusted")
 def test_timeout_bounds_a_reply_over_tls(serve: Serve, authority: trustme.CA) -> None:
     tls = context(authority.issue_cert("127.0.0.1"))
@@ -192,6 +198,7 @@ FIN, RST = struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)
         (b"\x15\x03\x03\x00\x02\x02\x28", FIN, "alert"),
     ],
 )
+# Proves B40, B41.
 def test_no_tls_there(answer: bytes, linger: bytes, text: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=ends_the_handshake, args=(listener, answer, linger))

@@ -292,7 +292,6 @@ def test_a_key_is_not_sent_again(serve: Serve) -> None:
     assert len(server.requests) == 1
 
 
-# Proves B20.
 @pytest.mark.parametrize(
     ("answer", "kind", "text"),
     [
@@ -312,6 +311,7 @@ def test_a_key_is_not_sent_again(serve: Serve) -> None:
         ("Zk3vWq8RsT", TypeError, "the token provider must return an AccessToken, not str"),
     ],
 )
+# Proves B20.
 def test_a_token_that_cannot_travel(serve: Serve, answer: Any, kind: type[Exception], text: str) -> None:
     server = serve()
     with ScoringClient(server.uri, token_provider=Provider(answer)) as client, pytest.raises(kind) as caught:

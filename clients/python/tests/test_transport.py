@@ -33,6 +33,7 @@ def failed(uri: str, **options: Any) -> TransportError:
     return caught.value
 
 
+# Proves B40, B64.
 def test_refused() -> None:
     with refused_port() as port:
         uri = f"http://127.0.0.1:{port}/score"
@@ -41,6 +42,7 @@ def test_refused() -> None:
     assert str(error) == f"POST {uri}: connection refused (1 attempt)"
 
 
+# Proves B40.
 def test_name_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_found(*_: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -81,6 +83,7 @@ def test_name_that_cannot_be_one() -> None:
         (reset(OK + b"[1.5"), None),  # the reset may overtake what was sent before it
     ],
 )
+# Proves B40, B64.
 def test_no_whole_reply(serve: Serve, play: Play, text: str | None) -> None:
     server = serve(play)
     error = failed(server.uri)
@@ -119,6 +122,7 @@ def test_a_failure_leaves_the_client_usable(serve: Serve) -> None:
         drip(CHUNKED + b"5\r\n[1.5]\r\n0\r\nTrailer: ", b"y"),
     ],
 )
+# Proves B31, B32, B34.
 def test_timeout_bounds_the_whole_call(serve: Serve, play: Play) -> None:
     """The server answers until the client hangs up: a client that limits single waits only would never end."""
     server = serve(reply([0.5]), play)
@@ -131,6 +135,7 @@ def test_timeout_bounds_the_whole_call(serve: Serve, play: Play) -> None:
     assert server.hung_up.wait(PATIENCE)
 
 
+# Proves B32.
 def test_timeout_bounds_sending() -> None:
     """The server reads a little again and again: no single wait of the client is long."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -152,6 +157,7 @@ def test_timeout_bounds_sending() -> None:
     assert caught.value.timed_out
 
 
+# Proves B34.
 def test_timeout_of_one_call_only_shortens(serve: Serve) -> None:
     with (
         ScoringClient(serve(silence()).uri, timeout=SOON) as client,
@@ -160,6 +166,7 @@ def test_timeout_of_one_call_only_shortens(serve: Serve) -> None:
         client.score([[1.5]], timeout=PATIENCE)
 
 
+# Proves B30.
 def test_connect_timeout_bounds_the_name_look_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serve()
     answered = threading.Event()
@@ -178,6 +185,7 @@ def test_connect_timeout_bounds_the_name_look_up(serve: Serve, monkeypatch: pyte
     assert server.requests == []
 
 
+# Proves B30.
 def test_connect_timeout_bounds_tcp() -> None:
     with ExitStack() as sockets:
         listener = sockets.enter_context(socket.socket())
@@ -193,6 +201,7 @@ def test_connect_timeout_bounds_tcp() -> None:
     assert "no connection within 0.15 s" in str(error)
 
 
+# Proves B30.
 @pytest.mark.parametrize("play", [silence(), drip(b"\x16\x03\x03\x3f\xff", b"\x02")])
 def test_connect_timeout_bounds_the_tls_handshake(play: Play) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
@@ -218,6 +227,7 @@ def test_connect_timeout_bounds_the_tls_handshake(play: Play) -> None:
     assert "no connection within 0.15 s" in str(error)
 
 
+# Proves B32.
 def test_timeout_shorter_than_connect_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         error = failed(f"https://127.0.0.1:{listener.getsockname()[1]}/score", timeout=SOON)
@@ -299,6 +309,7 @@ with ScoringClient(sys.argv[2]) as client:
 """
 
 
+# Proves B33.
 @pytest.mark.parametrize("play", [silence(), drip(OK, b" ")])
 def test_control_c_ends_a_call_and_closes_its_connection(serve: Serve, play: Play) -> None:
     asked = threading.Event()
