@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.net.http.HttpClient;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -220,6 +221,41 @@ class OptionsTest {
         option("connectTimeout must be positive", b -> b.connectTimeout(Duration.ofSeconds(-5))),
         option("maxReplyBytes must be positive", b -> b.maxReplyBytes(0)),
         option("maxReplyBytes must be positive", b -> b.maxReplyBytes(-1)),
+        option("attemptTimeout must be positive", b -> b.attemptTimeout(Duration.ZERO)),
+        option("baseDelay must be positive", b -> b.baseDelay(Duration.ZERO)),
+        option("maxDelay must be positive", b -> b.maxDelay(Duration.ofSeconds(-1))),
+        option("maxRetries must not be negative", b -> b.maxRetries(-1)),
+        option("retryStatuses: 200 is not between 400 and 599", b -> b.retryStatuses(503, 200)),
+        option("retryStatuses: 600 is not between 400 and 599", b -> b.retryStatuses(600)),
+        option("retryStatuses: 399 is not between 400 and 599", b -> b.retryStatuses(399)),
+        option(
+            "key and tokenProvider exclude each other",
+            b -> b.key("K").tokenProvider(() -> new ScoringClient.AccessToken("T"))),
+        option("the deployment is empty", b -> b.deployment("")),
+        option(
+            "the deployment has a character that cannot be sent in a header at position 3",
+            b -> b.deployment("blu\u00e9")),
+        option(
+            "the deployment has a character that cannot be sent in a header at position 4",
+            b -> b.deployment("blue\r\nX: 1")),
+        option("the proxy must be http://host:port", b -> b.proxy("")),
+        option("the proxy must be http://host:port", b -> b.proxy("host:3128")),
+        option("the proxy must be http://host:port", b -> b.proxy("http://host")),
+        option("the proxy must be http://host:port", b -> b.proxy("https://host:3128")),
+        option("the proxy must be http://host:port", b -> b.proxy("http://host:0")),
+        option("the proxy must be http://host:port", b -> b.proxy("http://host:65536")),
+        option("the proxy must be http://host:port", b -> b.proxy("http://u:hunter2@host:3128")),
+        option("the proxy must be http://host:port", b -> b.proxy("http://host:3128/path")),
+        option(
+            "the CA file cannot be read: no such file", b -> b.caFile(Path.of("no-such-file.pem"))),
+        option("the CA file cannot be read: Is a directory", b -> b.caFile(Path.of("src"))),
+        option("the CA file holds no certificate", b -> b.caFile(Path.of("README.md"))),
+        option(
+            "caFile has no effect with httpClient: set it there",
+            b -> b.httpClient(HttpClient.newHttpClient()).caFile(Path.of("ca.pem"))),
+        option(
+            "proxy has no effect with httpClient: set it there",
+            b -> b.httpClient(HttpClient.newHttpClient()).proxy("http://host:3128")),
         option(
             "connectTimeout has no effect with httpClient: set it there",
             b -> b.httpClient(HttpClient.newHttpClient()).connectTimeout(Duration.ofSeconds(1))));
@@ -247,6 +283,27 @@ class OptionsTest {
     }
   }
 
+  // Proves B02.
+  @Test
+  void aBuilderMayBeUsedAgainAndItsListIsACopy() throws Exception {
+    int[] statuses = {503};
+    try (ScriptedServer server = ScriptedServer.replying("503 Busy", "")) {
+      ScoringClient.Builder builder =
+          ScoringClient.builder(server.uri("/score"))
+              .retryStatuses(statuses)
+              .maxRetries(1)
+              .time(new FakeTime(0.5));
+      statuses[0] = 504;
+      try (ScoringClient client = builder.build()) {
+        builder.maxRetries(0).retryStatuses();
+        assertEquals(
+            2,
+            assertThrows(ScoringClient.ServiceException.class, () -> client.score(ROWS))
+                .attempts());
+      }
+    }
+  }
+
   @Test
   void theLongestTimesWork() throws Exception {
     Duration endless = Duration.ofSeconds(Long.MAX_VALUE, 999_999_999);
@@ -254,7 +311,10 @@ class OptionsTest {
         ScoringClient client =
             ScoringClient.builder(server.uri("/score"))
                 .timeout(endless)
+                .attemptTimeout(endless)
                 .connectTimeout(endless)
+                .baseDelay(endless)
+                .maxDelay(endless)
                 .build()) {
       assertArrayEquals(new double[] {2.5}, client.score(ROWS));
       assertArrayEquals(new double[] {2.5}, client.score(ROWS, endless));

@@ -20,7 +20,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.KeyStore;
+import java.security.cert.Certificate;
 import java.util.ArrayList;
+import java.util.Base64;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import javax.net.ssl.KeyManagerFactory;
@@ -46,6 +48,8 @@ class TlsTest {
   private static final char[] PASSWORD = "changeit".toCharArray();
   private static SSLContext valid;
   private static SSLContext expired;
+  private static String caPem; // of the CA
+  private static String otherPem; // of a certificate that signed nothing here
   private SSLContext before;
 
   @BeforeAll
@@ -61,6 +65,14 @@ class TlsTest {
     }
     valid = context(store, "valid");
     expired = context(store, "expired");
+    caPem = pem(store.getCertificate("ca"));
+    otherPem = pem(store.getCertificate("expired"));
+  }
+
+  private static String pem(Certificate certificate) throws Exception {
+    String base64 =
+        Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(certificate.getEncoded());
+    return "-----BEGIN CERTIFICATE-----\n" + base64 + "\n-----END CERTIFICATE-----\n";
   }
 
   private static void keytool(Path file, String alias, String name, String... more)
@@ -145,6 +157,70 @@ class TlsTest {
     }
   }
 
+  private static ScoringClient trusting(String pem, Path folder, ScriptedServer server)
+      throws IOException {
+    Path file = Files.writeString(folder.resolve("ca.pem"), pem);
+    return OneAttempt.builder("https://localhost:" + server.port() + "/score").caFile(file).build();
+  }
+
+  // Proves B02, B18.
+  @Test
+  void theCertificatesOfAFileAreTrustedInPlaceOfTheJvms(@TempDir Path folder) throws Exception {
+    String several = "\uFEFF# comment\r\n" + otherPem + "between\n" + caPem.replace("\n", "\r\n");
+    try (ScriptedServer server = server(valid)) {
+      for (String pem : List.of(caPem, several)) {
+        try (ScoringClient client = trusting(pem, folder, server)) {
+          assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+        }
+      }
+      SSLContext.setDefault(valid); // the JVM trusts the CA now, the file still does not
+      int before = server.requests().size();
+      try (ScoringClient client = trusting(otherPem, folder, server)) {
+        TransportException refusal =
+            assertThrows(TransportException.class, () -> client.score(ROWS));
+        assertTrue(refusal.getMessage().contains("/score: TLS failed: "), refusal.getMessage());
+      }
+      assertEquals(before, server.requests().size());
+    }
+  }
+
+  // Proves B18.
+  @Test
+  void aCaFileDoesNotLoosenTheHostName(@TempDir Path folder) throws Exception {
+    Path file = Files.writeString(folder.resolve("ca.pem"), caPem);
+    try (ScriptedServer server = server(valid);
+        ScoringClient client =
+            OneAttempt.builder("https://127.0.0.1:" + server.port() + "/score")
+                .caFile(file)
+                .build()) {
+      TransportException refusal = assertThrows(TransportException.class, () -> client.score(ROWS));
+      assertTrue(refusal.getMessage().contains("/score: TLS failed: "), refusal.getMessage());
+      assertEquals(List.of(), server.requests());
+    }
+  }
+
+  // Proves B02.
+  @Test
+  void aCaFileThatIsNotWholeIsRefused(@TempDir Path folder) throws Exception {
+    String cut = caPem.substring(0, caPem.length() / 2);
+    String garbled = caPem.replaceFirst("(?m)^M.*$", "????");
+    for (String pem : List.of(cut, caPem + cut, garbled, caPem + garbled)) {
+      Path file = Files.writeString(folder.resolve("ca.pem"), pem);
+      ScoringClient.Builder builder = ScoringClient.builder("https://host/score").caFile(file);
+      String message =
+          assertThrows(IllegalArgumentException.class, builder::build, pem).getMessage();
+      assertTrue(message.startsWith("the CA file cannot be read: "), message);
+    }
+    for (String pem : List.of("", "text\n", "-----BEGIN PRIVATE KEY-----\nAAAA\n", "\0\1\2")) {
+      Path file = Files.writeString(folder.resolve("ca.pem"), pem);
+      ScoringClient.Builder builder = ScoringClient.builder("https://host/score").caFile(file);
+      assertEquals(
+          "the CA file holds no certificate",
+          assertThrows(IllegalArgumentException.class, builder::build).getMessage());
+    }
+  }
+
+  // Proves B41.
   @Test
   void anUnknownCertificateIsRefused() throws Exception {
     try (ScriptedServer server = server(valid)) {

@@ -244,6 +244,24 @@ class TransportTest {
     void run() throws Exception;
   }
 
+  // Proves B02.
+  @Test
+  void theProxyOfTheOptionIsUsedButNotForLoopback() throws Exception {
+    try (ScriptedServer proxy = ScriptedServer.replying("200 OK", "[2.5]");
+        ScriptedServer server = ScriptedServer.replying("200 OK", "[3.5]")) {
+      String option = "http://127.0.0.1:" + proxy.port();
+      try (ScoringClient client =
+          OneAttempt.builder("http://model.invalid/score?a=1").proxy(option).build()) {
+        assertArrayEquals(new double[] {2.5}, client.score(ROWS));
+      }
+      assertEquals("POST http://model.invalid/score?a=1 HTTP/1.1", proxy.onlyRequest().line());
+      try (ScoringClient client = OneAttempt.builder(server.uri("/score")).proxy(option).build()) {
+        assertArrayEquals(new double[] {3.5}, client.score(ROWS));
+      }
+      assertEquals(1, proxy.requests().size());
+    }
+  }
+
   @Test
   void loopbackIsNeverProxied() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
