@@ -1,4 +1,4 @@
-"""The pages that are made from data: the list of cases, and the clients' behaviour with the cases that prove it."""
+"""The pages that are made from data: the list of cases, and the clients' behaviour with its proofs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from scoring_conformance.cases.marked_yaml import MarkedDocument
 from scoring_conformance.cases.model import Case
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import UsageProblem
+from scoring_conformance.proofs import LANGUAGES, case_proofs, unit_proofs
 
 _BEGIN = "<!-- begin: behaviour, made by `conformance pages` -->"
 _END = "<!-- end: behaviour -->"
+_SHOWN_TESTS = 3
 
 
 def pages(cases: Sequence[Case]) -> dict[str, str]:
@@ -22,6 +24,12 @@ def pages(cases: Sequence[Case]) -> dict[str, str]:
         UsageProblem: a page lost the marks between which it is generated.
     """
     return {"conformance/CASES.md": _cases(cases), "clients/README.md": _behaviour(cases)}
+
+
+def rules() -> dict[str, Any]:
+    """The rules of the clients' behaviour, by id."""
+    found: dict[str, Any] = MarkedDocument(repository() / "conformance" / "clauses" / "behaviour.yaml").data
+    return found
 
 
 def _cases(cases: Sequence[Case]) -> str:
@@ -55,13 +63,22 @@ def _behaviour(cases: Sequence[Case]) -> str:
     _, end, after = rest.partition(_END)
     if not begin or not end:
         raise UsageProblem(f"{path}: the marks {_BEGIN!r} and {_END!r} are needed, once each")
-    rules: dict[str, Any] = MarkedDocument(repository() / "conformance" / "clauses" / "behaviour.yaml").data
-    lines = ["| id | rule | basis | cases |", "|---|---|---|---|"]
-    for name, rule in rules.items():
-        proofs = sorted({c.template for c in cases if name in {clause.partition("/")[0] for clause in c.clause}})
-        shown = ", ".join(f"`{p}`" for p in proofs)
-        lines.append(f"| {name} | {_cell(rule['rule'])} | {rule['basis']} | {shown} |")
+    languages = [(language.name, unit_proofs(language).tests) for language in LANGUAGES]
+    by_case = case_proofs(cases)
+    lines = [
+        "| id | rule | basis | cases | " + " | ".join(name for name, _ in languages) + " |",
+        "|---|---|---|---|" + "---|" * len(languages),
+    ]
+    for name, rule in rules().items():
+        cells = [name, _cell(rule["rule"]), rule["basis"], ", ".join(f"`{p}`" for p in by_case.get(name, []))]
+        cells += [_tests(tests.get(name, [])) for _, tests in languages]
+        lines.append("| " + " | ".join(cells) + " |")
     return f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}"
+
+
+def _tests(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:_SHOWN_TESTS])
+    return shown + (f" +{len(names) - _SHOWN_TESTS}" if len(names) > _SHOWN_TESTS else "")
 
 
 def _cell(text: str) -> str:

@@ -26,9 +26,10 @@ from scoring_conformance.engine.results import exit_status, same
 from scoring_conformance.engine.run import DEFAULT_DEADLINE
 from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
-from scoring_conformance.pages import pages
+from scoring_conformance.pages import pages, rules
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import HarnessFault, UsageProblem
+from scoring_conformance.proofs import unproven
 
 
 class _Parser(argparse.ArgumentParser):
@@ -139,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
     made = commands.add_parser(
         "pages", help="make the pages that are made from data: CASES.md, the table in clients/README.md"
     )
-    made.add_argument("--check", action="store_true", help="only say whether they are up to date")
+    made.add_argument(
+        "--check", action="store_true", help="only say whether they are up to date and every rule is proven"
+    )
     made.set_defaults(call=_pages)
     return parser
 
@@ -226,7 +229,12 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _pages(options: argparse.Namespace) -> int:
     stale = 0
-    for name, text in pages(load_cases()).items():
+    cases = load_cases()
+    if options.check:
+        for problem in unproven(list(rules()), cases):
+            stale += 1
+            print(problem, file=sys.stderr)
+    for name, text in pages(cases).items():
         path = repository() / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
