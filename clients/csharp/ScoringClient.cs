@@ -588,7 +588,9 @@ public sealed class ScoringClient : IDisposable
     /// <summary>Reads an IMF-fixdate, the one form of a date that is still sent.</summary>
     private static TimeSpan? WaitUntil(string? date, DateTimeOffset now)
     {
-        if (!DateTimeOffset.TryParseExact(date, "r", CultureInfo.InvariantCulture, DateTimeStyles.None, out var then))
+        const string format = "dd MMM yyyy HH:mm:ss 'GMT'"; // the day of the week says nothing, right or wrong
+        if (date is not { Length: 29 } || date[3..5] != ", " || !DateTimeOffset.TryParseExact(
+            date.AsSpan(5), format, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var then))
         {
             return null;
         }

@@ -111,7 +111,7 @@ static JsonObject Hello() => new()
         ["language_version"] = Environment.Version.ToString(),
         ["http_library"] = "System.Net.Http",
     },
-    ["capabilities"] = new JsonArray("token_provider", "on_retry", "ca_file", "proxy", "cancel"),
+    ["capabilities"] = new JsonArray("token_provider", "on_retry", "ca_file", "proxy", "cancel", "close"),
     ["max_in_flight"] = 64,
 };
 
