@@ -57,7 +57,9 @@ endef
 .PHONY: test-python test-go test-java test-csharp test-matrix test-matrix-embedded test-matrix-container
 test-python: setup #- unit tests of the suite, the mock and the Python client
 	@echo "== python: $@"
-	@$(BIN)/pytest -q conformance/tests mock-server/tests clients/python/tests
+	@$(BIN)/pytest -q conformance/tests mock-server/tests
+	@COVERAGE_FILE=build/coverage-python $(BIN)/pytest -q clients/python/tests --cov=scoring_client --cov-report=term-missing --cov-fail-under=95
+	@$(BIN)/python clients/python/tests/each_python.py
 
 test-go: #- unit tests of the Go client
 	$(call native,go,go,cd clients/go && go test -race ./...)
@@ -107,7 +109,8 @@ lint-python: setup #- ruff and mypy
 	$(BIN)/mypy conformance/src mock-server/src conformance/bench/*.py
 	MYPYPATH=mock-server/truth:mock-server/bench $(BIN)/mypy --explicit-package-bases mock-server/truth/run.py \
 	  mock-server/truth/environment.py mock-server/truth/differential mock-server/bench
-	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py clients/python/tests/*.py \
+	$(BIN)/mypy clients/python/scoring_client.py clients/python/quickstart.py clients/python/example.py \
+	  clients/python/bench/bench.py clients/python/tests/*.py \
 	  conformance/adapters/python/adapter.py
 
 lint-go: #- gofmt, go vet, staticcheck
