@@ -57,7 +57,7 @@ class Load:
 
 SMALL = Load("one caller", 2, 0, 1, (measures.CPU, measures.P50))
 MANY = Load("64 callers", 2, 0, 64, (measures.THROUGHPUT,))
-LARGE = Load("20 MB", 100_000, 20_000_000, 1, (measures.MEMORY,))
+LARGE = Load("20 MB", 118_000, 20_000_000, 1, (measures.MEMORY,))
 LOADS = (SMALL, MANY, LARGE)
 
 
