@@ -58,6 +58,7 @@ internal sealed class ManualTimeProvider : TimeProvider
 {
     private readonly List<ManualTimer> _timers = [];
     private readonly Lock _lock = new();
+    private TaskCompletionSource _change = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private DateTimeOffset _now = DateTimeOffset.UnixEpoch;
 
     public override DateTimeOffset GetUtcNow() => _now;
@@ -72,7 +73,30 @@ internal sealed class ManualTimeProvider : TimeProvider
         {
             var timer = new ManualTimer(this, () => callback(state), _now + dueTime);
             _timers.Add(timer);
+            _change.SetResult();
+            _change = new(TaskCreationOptions.RunContinuationsAsynchronously);
             return timer;
+        }
+    }
+
+    /// <summary>Returns when something waits for so long from now.</summary>
+    public async Task TimerAsync(TimeSpan wait, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task change;
+            lock (_lock)
+            {
+                // Timers count whole milliseconds.
+                if (_timers.Exists(timer => Math.Abs((timer.Due - _now - wait).TotalMilliseconds) <= 1))
+                {
+                    return;
+                }
+
+                change = _change.Task;
+            }
+
+            await change.WaitAsync(cancellationToken);
         }
     }
 
