@@ -61,8 +61,12 @@ test-python: setup #- unit tests of the suite, the mock and the Python client
 	@COVERAGE_FILE=build/coverage-python $(BIN)/pytest -q clients/python/tests --cov=scoring_client --cov-report=term-missing --cov-fail-under=95
 	@$(BIN)/python clients/python/tests/each_python.py
 
-test-go: #- unit tests of the Go client
-	$(call native,go,go,cd clients/go && go test -race ./...)
+test-go: #- unit tests of the Go client, with its coverage: 95 % at least
+	@mkdir -p build
+	$(call native,go,go,cd clients/go && go test -race -coverprofile=../../build/coverage-go.out ./scoring && \
+	  go tool cover -func=../../build/coverage-go.out | \
+	  awk '/^total:/ {print "coverage of client.go: " $$3; few = $$3 + 0 < 95} END {exit few || NR == 0}' && \
+	  go test -race ./quickstart ./example ./bench)
 
 test-java: #- unit tests of the Java client
 	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml test)
