@@ -105,15 +105,121 @@ public sealed class ArgumentTests
         new(TimeSpan.MaxValue),
     ];
 
+    // Proves B02.
     [Theory]
     [MemberData(nameof(BadTimes))]
     public void A_time_that_makes_no_sense_is_refused(TimeSpan time)
     {
-        Assert.Equal("options.Timeout", Assert.Throws<ArgumentOutOfRangeException>(() => Make(new() { Timeout = time })).ParamName);
-        Assert.Equal(
-            "options.ConnectTimeout",
-            Assert.Throws<ArgumentOutOfRangeException>(() => Make(new() { ConnectTimeout = time })).ParamName);
+        AssertName(nameof(ScoringClientOptions.Timeout), new() { Timeout = time });
+        AssertName(nameof(ScoringClientOptions.AttemptTimeout), new() { AttemptTimeout = time });
+        AssertName(nameof(ScoringClientOptions.ConnectTimeout), new() { ConnectTimeout = time });
+        AssertName(nameof(ScoringClientOptions.BaseDelay), new() { BaseDelay = time });
+        AssertName(nameof(ScoringClientOptions.MaxDelay), new() { MaxDelay = time });
+
+        static void AssertName(string name, ScoringClientOptions options) =>
+            Assert.Equal($"options.{name}", Assert.Throws<ArgumentOutOfRangeException>(() => Make(options)).ParamName);
     }
+
+    // Proves B02.
+    [Fact]
+    public void A_negative_number_of_retries_is_refused() =>
+        Assert.Equal("options.MaxRetries", Assert.Throws<ArgumentOutOfRangeException>(() => Make(new() { MaxRetries = -1 })).ParamName);
+
+    // Proves B02.
+    [Theory]
+    [InlineData(399)]
+    [InlineData(600)]
+    [InlineData(200)]
+    public void A_status_that_is_no_error_is_not_to_be_repeated(int status) =>
+        Assert.Equal(
+            $"RetryStatuses: {status} is not between 400 and 599 (Parameter 'options')",
+            Refused(new() { RetryStatuses = [503, status] }).Message);
+
+    // Proves B02.
+    [Fact]
+    public void Statuses_may_be_none_and_any_error_but_not_null()
+    {
+        Make(new() { RetryStatuses = [] });
+        Make(new() { RetryStatuses = [400, 599] });
+        Assert.Throws<ArgumentNullException>("options", () => Make(new() { RetryStatuses = null! }));
+    }
+
+    // Proves B02.
+    [Theory]
+    [InlineData("", "the deployment is empty")]
+    [InlineData("blu\r\nX: 1", "the deployment has a character that cannot be sent in a header at position 3")]
+    [InlineData("a b", "the deployment has a character that cannot be sent in a header at position 1")]
+    public void A_deployment_that_cannot_travel_is_refused(string deployment, string text) =>
+        Assert.Equal($"{text} (Parameter 'options')", Refused(new() { Deployment = deployment }).Message);
+
+    // Proves B02.
+    [Fact]
+    public void A_key_and_a_token_provider_exclude_each_other() =>
+        Assert.Equal(
+            "Key and TokenProvider exclude each other (Parameter 'options')",
+            Refused(new() { Key = "k1", TokenProvider = _ => new(new AccessToken("t1")) }).Message);
+
+    // Proves B23.
+    [Fact]
+    public void A_token_provider_over_plain_http_needs_permission()
+    {
+        var provider = new Func<System.Threading.CancellationToken, ValueTask<AccessToken>>(_ => new(new AccessToken("t1")));
+
+        Assert.Throws<ArgumentException>(() => Make("http://host/score", new() { TokenProvider = provider }));
+        Make("http://host/score", new() { TokenProvider = provider, AllowInsecureHttp = true });
+    }
+
+    // Proves B02.
+    [Theory]
+    [InlineData("https://proxy:8080")]
+    [InlineData("http://proxy")]
+    [InlineData("http://me:secret@proxy:8080")]
+    [InlineData("http://proxy:8080/path")]
+    [InlineData("http://proxy:8080?query")]
+    [InlineData("http://proxy:8080#part")]
+    [InlineData("socks5://proxy:1080")]
+    [InlineData("/proxy")]
+    public void A_proxy_is_a_host_and_a_port(string proxy)
+    {
+        var error = Refused(new() { Proxy = new Uri(proxy, UriKind.RelativeOrAbsolute) });
+
+        Assert.Equal("the proxy must be http://host:port (Parameter 'options')", error.Message);
+    }
+
+    // Proves B02.
+    [Theory]
+    [InlineData("http://proxy:8080")]
+    [InlineData("http://proxy:80/")]
+    [InlineData("http://[::1]:3128")]
+    public void A_proxy_may_be_given(string proxy) => Make(new() { Proxy = new Uri(proxy) });
+
+    // Proves B02.
+    [Theory]
+    [InlineData("")]
+    [InlineData("no certificate\n")]
+    [InlineData("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+    [InlineData("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n")]
+    public void A_ca_file_without_a_certificate_is_refused(string text)
+    {
+        var file = System.IO.Path.GetTempFileName();
+        try
+        {
+            System.IO.File.WriteAllText(file, text);
+            Assert.StartsWith("the CA file ", Refused(new() { CaFile = file }).Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            System.IO.File.Delete(file);
+        }
+    }
+
+    // Proves B02.
+    [Theory]
+    [InlineData("")]
+    [InlineData("/no/such/file.pem")]
+    [InlineData("/")]
+    public void A_ca_file_that_cannot_be_read_is_refused(string file) =>
+        Assert.StartsWith("the CA file cannot be read: ", Refused(new() { CaFile = file }).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData(0)]
@@ -134,14 +240,18 @@ public sealed class ArgumentTests
         MaxReplyBytes = Array.MaxLength - 1,
     });
 
+    // Proves B02.
     [Fact]
-    public void A_connect_timeout_beside_a_handler_is_refused()
+    public void Settings_of_the_network_beside_a_handler_are_refused()
     {
         using var handler = new StubHandler([]);
 
-        var error = Refused(new() { Handler = handler, ConnectTimeout = TimeSpan.FromSeconds(5) });
+        AssertName("ConnectTimeout", new() { Handler = handler, ConnectTimeout = TimeSpan.FromSeconds(5) });
+        AssertName("CaFile", new() { Handler = handler, CaFile = "ca.pem" });
+        AssertName("Proxy", new() { Handler = handler, Proxy = new Uri("http://proxy:8080") });
 
-        Assert.StartsWith("ConnectTimeout has no effect with Handler: set it there", error.Message, StringComparison.Ordinal);
+        static void AssertName(string name, ScoringClientOptions options) => Assert.Equal(
+            $"{name} has no effect with Handler: set it there (Parameter 'options')", Refused(options).Message);
     }
 
     [Fact]

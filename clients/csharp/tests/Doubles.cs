@@ -80,7 +80,7 @@ internal sealed class ManualTimeProvider : TimeProvider
     }
 
     /// <summary>Returns when something waits for so long from now.</summary>
-    public async Task TimerAsync(TimeSpan wait, CancellationToken cancellationToken)
+    public async Task TimerAsync(TimeSpan wait, CancellationToken cancellationToken, int count = 1)
     {
         while (true)
         {
@@ -88,7 +88,7 @@ internal sealed class ManualTimeProvider : TimeProvider
             lock (_lock)
             {
                 // Timers count whole milliseconds.
-                if (_timers.Exists(timer => Math.Abs((timer.Due - _now - wait).TotalMilliseconds) <= 1))
+                if (_timers.FindAll(timer => Math.Abs((timer.Due - _now - wait).TotalMilliseconds) <= 1).Count >= count)
                 {
                     return;
                 }

@@ -106,6 +106,12 @@ internal sealed class RawServer : IAsyncDisposable
 
     public int ConnectionCount => _connectionCount;
 
+    /// <summary>Called when a connection was taken.</summary>
+    public Action Opened { get; set; } = () => { };
+
+    /// <summary>Called when a connection is over, whoever ended it.</summary>
+    public Action Closed { get; set; } = () => { };
+
     /// <summary>Returns the text of a reply with the length of its body.</summary>
     public static string Reply(int status, string body, params string[] headers)
     {
@@ -149,6 +155,7 @@ internal sealed class RawServer : IAsyncDisposable
 
     private async Task ServeAsync(Socket socket, int connection)
     {
+        Opened();
         try
         {
             await using var raw = new NetworkStream(socket, ownsSocket: true);
@@ -163,6 +170,10 @@ internal sealed class RawServer : IAsyncDisposable
         catch (Exception error) when (error is IOException or SocketException or ObjectDisposedException or AuthenticationException)
         {
             // The client went away, or the script closed the connection.
+        }
+        finally
+        {
+            Closed();
         }
     }
 
