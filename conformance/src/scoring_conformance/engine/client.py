@@ -125,9 +125,6 @@ class RunningClient:
             unknown = await process.ask({"id": secrets.token_hex(12), "op": secrets.token_hex(6)})
         except (AdapterFailure, protocol.ProtocolViolation) as failure:
             raise ClientFailure(str(failure)) from failure
-        stale = sorted(set(self.manifest.lacks) & self.hello.capabilities)
-        if stale:
-            raise ClientFailure(f"client.toml says that it lacks {stale[0]}, and its hello lists that")
         if not isinstance(unknown.get("unsupported"), str):
             raise ClientFailure("a request that does not exist was not answered with `unsupported`")
 

@@ -25,7 +25,7 @@ class JournalReader:
             future = self._wanted[name] = asyncio.get_running_loop().create_future()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._soon())
-        return await future
+        return await asyncio.shield(future)  # others may wait for the same one
 
     async def _soon(self) -> None:
         while self._wanted:
@@ -36,6 +36,7 @@ class JournalReader:
             except Exception as error:
                 for future in wanted.values():
                     future.set_exception(error)
+                    future.exception()  # read, should nobody wait any longer
                 continue
             for name, future in wanted.items():
                 future.set_result(found[name])

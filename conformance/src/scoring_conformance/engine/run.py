@@ -233,7 +233,9 @@ class Run:
 
     async def _aftermath(self, client: RunningClient, issued: Sequence[_Issued]) -> None:
         """What only shows when everything is over: second replies, late requests, credentials on standard error."""
-        judged = [one for one in issued if one.message_ids]
+        judged = [
+            one for one in issued if one.message_ids and (one.planned.client, one.planned.case.id) in self.verdicts
+        ]
         names = [one.service["name"] for one in judged if one.service is not None]
         journals = await asyncio.to_thread(self._mock.journals, names)
         for one in judged:
