@@ -578,7 +578,7 @@ class _Failure:
             return self.reading or isinstance(root, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
         if isinstance(self.error, ProxyError):
             return not isinstance(self.error.original_error, OSError) or self.error.original_error.errno is not None
-        return not isinstance(root, http.client.LineTooLong) and type(root) is not http.client.HTTPException
+        return not _has_large_headers(root)
 
 
 @dataclass
@@ -683,6 +683,11 @@ def _links(error: BaseException) -> Iterator[BaseException]:
         link = wrapped if isinstance(wrapped, BaseException) else link.__cause__
 
 
+def _has_large_headers(error: BaseException) -> bool:
+    """Return whether http.client read enough of them: a line of 64 KiB, or 100 lines."""
+    return isinstance(error, http.client.LineTooLong) or type(error) is http.client.HTTPException
+
+
 _WHAT_HAPPENED: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "the host name cannot be resolved"),
     (ConnectionRefusedError, "connection refused"),
@@ -700,6 +705,8 @@ def _what_happened(error: HTTPError) -> str:
     *_, root = _links(error)
     known = (text for kind, text in _WHAT_HAPPENED if isinstance(root, kind))
     text = next(known, getattr(root, "strerror", None) or str(root))
+    if _has_large_headers(root):
+        text = "the headers of the reply are too large"
     return f"the proxy: {text}" if isinstance(error, ProxyError) else text
 
 

@@ -1,5 +1,6 @@
 """What is repeated, when, and what is told about it (B15, B30-B32, B40-B49)."""
 
+import os
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -160,6 +161,31 @@ def test_certificates_that_do_not_fit_are_not_tried_again(
     error = failed(server.uri, ca_file=str(tmp_path / "ca.pem"))
     assert "certificate verify failed" in str(error)
     assert (error.attempts, server.connections, clock.slept) == (1, 1, [])
+
+
+# Proves B40.
+def test_tls_that_breaks_inside_a_reply_is_tried_again(serve: Serve, clock: Clock, tmp_path: Path) -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    def broken(stream: socket.socket) -> bool:
+        stream.sendall(OK + b"[1.5")
+        os.write(stream.fileno(), b"\x17\x03\x03\x00\x20" + b"no record of this session at all")
+        return False
+
+    server = serve(broken, reply([0.5]), tls=tls)
+    with opened(server.uri, ca_file=str(tmp_path / "ca.pem")) as client:
+        assert client.score([[1.5]]) == [0.5]
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("headers", [b"X: " + b"y" * 70_000 + b"\r\n", b"X: y\r\n" * 101])
+def test_headers_that_are_too_large_are_not_tried_again(serve: Serve, clock: Clock, headers: bytes) -> None:
+    server = serve(close(b"HTTP/1.1 200 OK\r\n" + headers + b"\r\n[0.5]"), reply([0.5]))
+    error = failed(server.uri)
+    assert isinstance(error, TransportError)
+    assert (error.attempts, error.reason) == (1, "the headers of the reply are too large")
 
 
 # Proves B30.

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,6 +143,19 @@ def test_one_who_gives_up_does_not_end_the_fetch(serve: Serve) -> None:
             released.set()
             assert answer.result() == [0.5]
     assert provider.calls == 1
+
+
+# Proves B24.
+def test_a_token_that_comes_as_the_time_passes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(Future[AccessToken]):
+        def result(self, timeout: float | None = None) -> AccessToken:
+            super().result(PATIENCE)
+            raise TimeoutError
+
+    monkeypatch.setattr(scoring_client, "Future", Late)
+    client = ScoringClient(serve().uri, token_provider=Provider(AccessToken("T1")))
+    with client, pytest.raises(TransportError, match="no token within 100 s"):
+        score(client)
 
 
 class ProviderFailed(Exception):
