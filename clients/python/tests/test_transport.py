@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import scoring_client
 import trustme
-from raw_server import PATIENCE, Play, RawServer, close, drip, raw, refused_port, reply, reset, silence
+from raw_server import PATIENCE, Play, RawServer, close, drip, eventually, raw, refused_port, reply, reset, silence
 from scoring_client import ScoringClient, ServiceError, TransportError
 
 Serve = Callable[..., RawServer]
@@ -300,32 +300,59 @@ def test_a_tls_connection_that_ended_while_sending_is_still_read() -> None:
 
 
 CALL = """
-import signal, sys
+import signal, socket, sys, threading
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 sys.path.insert(0, sys.argv[1])
 from scoring_client import ScoringClient
-with ScoringClient(sys.argv[2]) as client:
+
+def ready(*_):
+    print("ready", flush=True)
+
+def wait(*_):
+    ready()
+    threading.Event().wait()
+
+if sys.argv[3] == "connecting":
+    socket.getaddrinfo = wait
+options = {
+    "waiting for a token": {"token_provider": wait},
+    "between attempts": {"on_retry": ready, "base_delay": 30},
+}
+with ScoringClient(sys.argv[2], **options.get(sys.argv[3], {})) as client:
     client.score([[1.5]])
 """
 
 
 # Proves B33.
-@pytest.mark.parametrize("play", [silence(), drip(OK, b" ")])
-def test_control_c_ends_a_call_and_closes_its_connection(serve: Serve, play: Play) -> None:
+@pytest.mark.parametrize(
+    "stage", ["waiting for a token", "connecting", "shaking hands", "waiting", "body", "between attempts"]
+)
+def test_control_c_ends_a_call_and_closes_its_connection(serve: Serve, stage: str) -> None:
     asked = threading.Event()
 
     def watched(stream: socket.socket) -> bool:
         asked.set()
-        return play(stream)
+        plays = {"body": drip(OK, b" "), "between attempts": reply({}, 503)}
+        return plays.get(stage, silence())(stream)
 
-    server = serve(watched)
-    folder = Path(__file__).resolve().parent.parent
+    in_tls = stage == "shaking hands"
+    server = serve(watched, **({"reads": lambda stream: stream.recv(65536)} if in_tls else {}))
+    uri = server.uri.replace("http:", "https:") if in_tls else server.uri
+    folder = str(Path(__file__).resolve().parent.parent)
     process = subprocess.Popen(
-        [sys.executable, "-c", CALL, folder, server.uri], stderr=subprocess.PIPE, env={"PATH": os.environ["PATH"]}
+        [sys.executable, "-c", CALL, folder, uri, stage],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
     )
     with process:
-        assert asked.wait(PATIENCE)
+        if stage in ("waiting for a token", "connecting", "between attempts"):
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        else:
+            assert asked.wait(PATIENCE)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=PATIENCE)
     assert errors.strip().endswith(b"KeyboardInterrupt")
-    assert server.hung_up.wait(PATIENCE)
+    assert eventually(lambda: server.still_open == 0)
+    assert len(server.requests) <= 1
