@@ -2,12 +2,13 @@
 
 import re
 import textwrap
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from raw_server import Play, RawServer, close, reply
-from scoring_client import ReplyError, ScoringClient, ServiceError, TransportError
+from scoring_client import AccessToken, ReplyError, ScoringClient, ServiceError, TransportError
 
 Serve = Callable[..., RawServer]
 HERE = Path(__file__).resolve()
@@ -57,6 +58,29 @@ def test_errors(serve: Serve, capsys: pytest.CaptureFixture[str], play: Play, ce
     assert capsys.readouterr().out == text + "\n"
 
 
+def test_token(
+    serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server = serve(reply({}, 503, ("retry-after-ms", "1")), reply({"result": [0.5]}))
+    scoring_uri = server.uri
+    (tmp_path / "token").write_text("Zk3vWq8RsT\n")
+    monkeypatch.chdir(tmp_path)
+
+    # begin: token
+    def read_token() -> AccessToken:
+        token = Path("token").read_text().rstrip("\n")
+        return AccessToken(token, refresh_by=time.time() + 300)
+
+    with ScoringClient(scoring_uri, token_provider=read_token, on_retry=print) as client:
+        print(client.score_json({"data": [[1.5]], "method": "predict"}))
+    # end: token
+    told, answer = capsys.readouterr().out.splitlines()
+    assert told.startswith("Retry(attempt=1, wait=")
+    assert told.endswith(", reason='503')")
+    assert answer == "{'result': [0.5]}"
+    assert server.requests[1].header("Authorization") == "Bearer Zk3vWq8RsT"
+
+
 def test_the_text_of_an_error(serve: Serve) -> None:
     server = serve(*[reply({"message": "busy"}, 503, ("x-request-id", "abc"))] * 4)
     with ScoringClient(server.uri, base_delay=0.001) as client, pytest.raises(ServiceError) as caught:
@@ -69,6 +93,7 @@ def test_fences_are_cut_from_this_file() -> None:
     readme, source = README.read_text(encoding="utf-8"), HERE.read_text(encoding="utf-8")
     shown = re.findall(r"<!-- begin: (\w+) -->\n```python\n(.*?)```\n<!-- end: \1 -->", readme, re.DOTALL)
     parts = re.findall(r"    # begin: (\w+)\n(.*?)    # end: \1\n", source, re.DOTALL)
+    shown = [(name, text.replace("\n\n\n", "\n\n")) for name, text in shown]  # two empty lines at the top level
     assert shown == [(name, textwrap.dedent(text)) for name, text in parts]
     assert readme.count("```python") == len(parts)
 
