@@ -60,7 +60,9 @@ def test_every_schema_is_a_schema():
     names = [path.stem for path in (repository() / "conformance" / "schemas").glob("*.json")]
     assert len(names) >= 7
     for name in names:
-        assert schemas.validator(name).schema["title"]
+        validator = schemas.validator(name)
+        validator.check_schema(validator.schema)
+        assert validator.schema["title"]
 
 
 EXAMPLES = [

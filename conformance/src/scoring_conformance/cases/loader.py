@@ -117,7 +117,7 @@ def _fill(node: Any, values: dict[str, Any], used: set[str]) -> Any:
 
 
 def _case(raw: dict[str, Any], path: Path, line: int, template: str) -> Case:
-    error = _first_mistake([raw])
+    error = _first_mistake([raw]) if raw["id"] != template else None
     if error is not None:  # a parameter's value can break what the template kept
         raise UsageProblem(schemas.explain(error))
     return Case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -81,16 +82,18 @@ class RunningClient:
         """The protocol's level that it speaks."""
         return self.hello.level if self.hello is not None else 1
 
-    async def score(self, planned: Planned, scoring_uri: str) -> tuple[str, dict[str, Any]]:
-        """Ask for one score at level 1; the message's id and the reply.
+    async def score(self, planned: Planned, scoring_uri: str) -> tuple[str, dict[str, Any], float]:
+        """Ask for one score at level 1; the message's id, the reply, and the seconds until it came.
 
         Raises:
             ClientFailure: no reply that matches the protocol came.
         """
         async with self.process(waits=planned.case.waits) as process:
             message = protocol.score_request(secrets.token_hex(12), scoring_uri, planned.key, planned.rows)
+            started = time.monotonic()
             try:
-                return message["id"], protocol.read_score(await process.ask(message), self.level)
+                reply = protocol.read_score(await process.ask(message), self.level)
+                return message["id"], reply, time.monotonic() - started
             except (AdapterFailure, protocol.ProtocolViolation) as failure:
                 raise ClientFailure(str(failure)) from failure
 

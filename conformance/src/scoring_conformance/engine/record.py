@@ -40,3 +40,5 @@ class Record:
     """What can only be seen while the case runs."""
     message_ids: list[str] = field(default_factory=list)
     unsupported: str | None = None
+    seconds: float = 0.0
+    """How long the client took, without waiting for its turn."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -186,7 +185,6 @@ class Run:
 
     async def _judged(self, client: RunningClient, one: _Issued) -> Verdict:
         planned, case = one.planned, one.planned.case
-        started = time.monotonic()
         try:
             record = await (self._scenario(client, one) if case.level > 1 else self._single(client, one))
         except ClientFailure as failure:
@@ -197,14 +195,14 @@ class Run:
             return Verdict(planned.client, case.id, "unsupported", case.severity, reason)
         one.seen = len(record.requests)
         checks = judge(planned, one.service, record)
-        return self._verdict(client.manifest, planned, checks, time.monotonic() - started)
+        return self._verdict(client.manifest, planned, checks, record.seconds)
 
     async def _single(self, client: RunningClient, one: _Issued) -> Record:
         """One call at level 1."""
         planned = one.planned
         uri = one.service["uris"]["http"]["scoring"] if one.service is not None else self._refused.uri
-        message_id, reply = await client.score(planned, uri)
-        record = Record(client.manifest.language, message_ids=[message_id])
+        message_id, reply, seconds = await client.score(planned, uri)
+        record = Record(client.manifest.language, message_ids=[message_id], seconds=seconds)
         if "unsupported" in reply:
             record.unsupported = reply["unsupported"]
             return record
