@@ -68,8 +68,10 @@ test-go: #- unit tests of the Go client, with its coverage: 95 % at least
 	  awk '/^total:/ {print "coverage of client.go: " $$3; few = $$3 + 0 < 95} END {exit few || NR == 0}' && \
 	  go test -race ./quickstart ./example ./bench)
 
-test-java: #- unit tests of the Java client
-	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml test)
+test-java: #- unit tests of the Java client, with its coverage: 95 % at least; on JDK 17 and 25 where found
+	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml test && \
+	  awk -F$(comma) 'NR > 1 {m += $$8; c += $$9} END {printf "ScoringClient.java: %.1f %% of lines\n"$(comma) 100 * c / (m + c)}' \
+	    clients/java/target/site/jacoco/jacoco.csv && clients/java/src/test/each-jdk.sh)
 
 test-csharp: #- unit tests of the C# client
 	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests && \
@@ -124,6 +126,7 @@ lint-go: #- gofmt, go vet, staticcheck
 
 lint-java: #- the formatter's check, and javac with every warning an error
 	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile; \
+	  mvn -q -B -f clients/java/bench/pom.xml -Dbuild=$(CURDIR)/build/bench-java spotless:check compile; \
 	  mvn -q -B -f conformance/adapters/java/pom.xml spotless:check)
 
 lint-csharp: #- dotnet format and the analyzers
