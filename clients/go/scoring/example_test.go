@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"time"
 
 	"azureml-scoring-clients/go/scoring"
 )
@@ -44,6 +46,60 @@ func ExampleClient_Score() {
 	fmt.Println(predictions)
 	// [END score]
 	// Output: [217.67978776218715 224.78937091757172]
+}
+
+func ExampleOptions() {
+	server := endpoint(200, "[1.5]")
+	defer server.Close()
+	scoringURI, fetchToken := server.URL+"/score", func(context.Context) (string, time.Time, error) { return "a-token", time.Time{}, nil }
+
+	// [START options]
+	client, err := scoring.NewClient(scoringURI, scoring.Options{
+		TokenProvider: func(ctx context.Context) (scoring.AccessToken, error) {
+			token, refreshBy, err := fetchToken(ctx)
+			return scoring.NewAccessToken(token, refreshBy), err
+		},
+		Timeout: 30 * time.Second,
+		OnRetry: func(retry scoring.Retry) error {
+			slog.Warn("scoring", "attempt", retry.Attempt, "wait", retry.Wait, "reason", retry.Reason)
+			return nil
+		},
+	})
+	// [END options]
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(client.Score(context.Background(), [][]float64{{1.5, 2.5}}))
+	// Output: [1.5] <nil>
+}
+
+// Example_handler calls a model from within a server: with the context of the request, so that a visitor who leaves ends the call.
+func Example_handler() {
+	model := endpoint(200, "[217.67978776218715]")
+	defer model.Close()
+	client, err := scoring.NewClient(model.URL+"/score", scoring.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	rowOf := func(*http.Request) []float64 { return []float64{1.5, 2.5} }
+
+	// [START handler]
+	handler := func(w http.ResponseWriter, r *http.Request) { // client was made once, in main
+		predictions, err := client.Score(r.Context(), [][]float64{rowOf(r)})
+		switch {
+		case r.Context().Err() != nil: // the visitor has left
+		case err != nil:
+			slog.ErrorContext(r.Context(), "scoring", "error", err) // free of credentials
+			http.Error(w, "no prediction", http.StatusBadGateway)
+		default:
+			fmt.Fprintln(w, predictions[0])
+		}
+	}
+	// [END handler]
+	recorder := httptest.NewRecorder()
+	handler(recorder, httptest.NewRequest("GET", "/", nil))
+	fmt.Print(recorder.Body)
+	// Output: 217.67978776218715
 }
 
 func Example_errors() {

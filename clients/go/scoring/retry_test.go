@@ -69,6 +69,9 @@ func TestRetryHint(t *testing.T) {
 			t.Errorf("%s: %v, %v", vector.Name, hint, ok)
 		}
 	}
+	if hint, ok := retryHint(http.Header{"Retry-After": {"sun, 06 nov 1994 08:49:37 GMT"}}, time.Unix(v.Now, 0)); ok {
+		t.Errorf("a date in lower case: %v", hint)
+	}
 	far := http.Header{"Retry-After": {"Fri, 31 Dec 9999 23:59:59 GMT"}}
 	if hint, ok := retryHint(far, time.Unix(v.Now, 0)); !ok || hint != longestHint {
 		t.Errorf("a date in 8,000 years: %v, %v, want %v", hint, ok, longestHint)

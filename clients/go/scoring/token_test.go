@@ -299,6 +299,7 @@ func TestRefusedTokens(t *testing.T) {
 		"the provider fails":   {[]any{"tok-1", errors.New("gone")}, []answer{accepting()}, []string{"tok-1"}, "gone", 2, false},
 		"a retry in between":   {[]any{"tok-1", "tok-2"}, []answer{reply(503, ""), reply(401, ""), reply(503, ""), reply(401, "")}, []string{"tok-1", "tok-1", "tok-2", "tok-2"}, "401 (4 attempts)", 2, true},
 		"a refresh at once":    {[]any{NewAccessToken("tok-1", time.Unix(1, 0)), NewAccessToken("tok-2", time.Unix(1, 0))}, []answer{reply(401, ""), reply(400, "")}, []string{"tok-1", "tok-2"}, "400 (2 attempts)", 2, false},
+		"three retries after":  {[]any{"tok-1", "tok-2"}, []answer{reply(401, ""), reply(503, "")}, []string{"tok-1", "tok-2", "tok-2", "tok-2", "tok-2"}, "503 (5 attempts)", 2, true},
 		"another status first": {[]any{"tok-1"}, []answer{reply(403, "")}, []string{"tok-1"}, "403 (1 attempt)", 1, true},
 	}
 	for name, test := range tests {
