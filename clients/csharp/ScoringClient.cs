@@ -514,7 +514,7 @@ public sealed class ScoringClient : IDisposable
     private static async Task ReadAsync(HttpContent content, MemoryStream body, int most, CancellationToken cancellationToken)
     {
         using var stream = await content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
-        var buffer = ArrayPool<byte>.Shared.Rent(64 * 1024);
+        var buffer = ArrayPool<byte>.Shared.Rent(Math.Clamp(body.Capacity, 4 * 1024, 64 * 1024));
         try
         {
             int count;

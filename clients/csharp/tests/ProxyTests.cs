@@ -39,6 +39,25 @@ public sealed class ProxyTests : IDisposable
         Assert.Equal("POST http://host.invalid/score HTTP/1.1", Assert.Single(proxy.Requests).Line);
     }
 
+    // Proves B02.
+    [Fact]
+    public async Task A_proxy_of_the_clients_own_wins_over_the_platforms_and_spares_loopback()
+    {
+        await using var platforms = new RawServer(RawServer.Reply(200, "[2.5]"));
+        await using var proxy = new RawServer(RawServer.Reply(200, "[3.5]"));
+        await using var server = new RawServer(RawServer.Reply(200, "[1.5]"));
+        HttpClient.DefaultProxy = new WebProxy(platforms.Authority);
+        var options = new ScoringClientOptions { Proxy = new Uri($"http://{proxy.Authority}") };
+        using var far = new ScoringClient(new Uri("http://host.invalid/score"), options);
+        using var near = new ScoringClient(server.Uri, options);
+
+        Assert.Equal(3.5, Assert.Single(await far.ScoreAsync([[1]], Cancel)));
+        Assert.Equal(1.5, Assert.Single(await near.ScoreAsync([[1]], Cancel)));
+
+        Assert.Equal("POST http://host.invalid/score HTTP/1.1", Assert.Single(proxy.Requests).Line);
+        Assert.Empty(platforms.Requests);
+    }
+
     [Fact]
     public async Task A_refused_tunnel_shows_no_password()
     {

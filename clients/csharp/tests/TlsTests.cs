@@ -44,10 +44,34 @@ public sealed class TlsTests : IDisposable
         using var certificate = MakeCertificate(name, Now.AddDays(days));
         await using var server = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), certificate);
         using var handler = TrustingHandler();
-        using var client = new ScoringClient(server.Uri, new() { MaxRetries = 0, Handler = handler });
+        using var client = new ScoringClient(server.Uri, new() { Handler = handler });
 
         Assert.Contains(text, (await RefusedAsync(client)).Message, StringComparison.Ordinal);
         Assert.Empty(server.Requests);
+    }
+
+    // Proves B02, B18.
+    [Fact]
+    public async Task The_certificates_of_a_ca_file_are_trusted_in_place_of_the_systems()
+    {
+        using var certificate = MakeCertificate("127.0.0.1", Now.AddDays(1));
+        using var stranger = MakeCertificate("other.example", Now.AddDays(1));
+        await using var server = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), certificate);
+        await using var wrong = new RawServer(exchange => exchange.SendAsync(RawServer.Reply(200, "[1.5]")), stranger);
+        var file = System.IO.Path.GetTempFileName();
+        try
+        {
+            await System.IO.File.WriteAllTextAsync(file, _authority.ExportCertificatePem(), Cancel);
+            using var client = new ScoringClient(server.Uri, new() { CaFile = file });
+            using var other = new ScoringClient(wrong.Uri, new() { CaFile = file });
+
+            Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
+            await RefusedAsync(other); // the host's name is checked as always
+        }
+        finally
+        {
+            System.IO.File.Delete(file);
+        }
     }
 
     [Fact]
