@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -64,6 +65,30 @@ def test_a_wrong_key_is_one_line_with_the_status_and_without_the_key(run, servic
     assert "401" in ran.stderr
     assert "not-the-key-of-this-service" not in ran.stderr
     assert len(told(ran)) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ({"status": 302, "headers": [["Location", "/"]]}, "302"),
+        ({"headers": [["Content-Type", "text/html"]], "body": {"text": "<html>Sign in</html>"}}, "not "),
+        ({"body": {"json": {"error": "no model"}}}, "not "),
+        ({"fault": {"kind": "silence"}}, "(?i)timeout|1 s"),  # each platform has its own word
+    ],
+    ids=["redirect", "page", "object", "no reply in time"],
+)
+def test_whatever_comes_in_place_of_predictions_is_one_clear_line(run, mock, reply, said):
+    (made,) = mock.create([{"name": "odd", "profile": "aks-v1", "auth": "off", "replies": [reply]}])
+    try:
+        ran = run(SCORING_URI=made["uris"]["http"]["scoring"], SCORING_TIMEOUT="1")
+        requests = mock.journals(["odd"])["odd"]["requests"]
+    finally:
+        mock.drop(["odd"])
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    (line,) = told(ran)
+    assert re.search(said, line)
+    assert len(requests) == 1
 
 
 def test_without_a_server_it_is_one_clear_line(run):
