@@ -28,7 +28,6 @@ class CallsTest {
     }
   }
 
-  // Proves B12, B13.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -38,6 +37,7 @@ class CallsTest {
         "null",
         "18446744073709551617"
       })
+  // Proves B12, B13.
   void jsonIsSentAsItIs(String json) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "{}");
         ScoringClient client = ScoringClient.create(server.uri("/score"), "K1")) {
@@ -49,7 +49,6 @@ class CallsTest {
     }
   }
 
-  // Proves B13.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -65,6 +64,7 @@ class CallsTest {
         "01",
         "\"half \ud800\""
       })
+  // Proves B13.
   void aPayloadThatIsNotJsonIsRefusedAndNothingSent(String json) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "{}");
         ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
@@ -75,7 +75,6 @@ class CallsTest {
     }
   }
 
-  // Proves B52.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -85,6 +84,7 @@ class CallsTest {
         "12345678901234567890123456789",
         " [1]\n"
       })
+  // Proves B52.
   void anyJsonValueIsReturnedAsItCame(String reply) throws Exception {
     assertEquals(reply, json(reply));
     assertEquals(reply, json("\uFEFF" + reply));
@@ -104,7 +104,6 @@ class CallsTest {
     assertThrows(ReplyException.class, () -> json("[".repeat(100_000)));
   }
 
-  // Proves B52.
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -115,6 +114,7 @@ class CallsTest {
         "[NaN]        | the reply contains NaN or Infinity, which is not JSON",
         "{\"a\": -Infinity} | the reply contains NaN or Infinity, which is not JSON"
       })
+  // Proves B52.
   void whatIsNotJsonIsAReplyError(String reply, String reason) {
     assertEquals(reason, assertThrows(ReplyException.class, () -> json(reply)).reason());
   }
@@ -153,7 +153,6 @@ class CallsTest {
     }
   }
 
-  // Proves B02.
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -165,6 +164,7 @@ class CallsTest {
         "`image/png `     | the content type has a character that cannot be sent in a header at position 9",
         "`imagé/png`      | the content type has a character that cannot be sent in a header at position 4"
       })
+  // Proves B02.
   void aContentTypeThatCannotTravelIsRefused(String type, String message) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "");
         ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
@@ -213,7 +213,6 @@ class CallsTest {
     }
   }
 
-  // Proves B14, B70, B71.
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -225,6 +224,7 @@ class CallsTest {
         "/a//b/score                  | /a//b/",
         "/a/                          | /a/"
       })
+  // Proves B14, B70, B71.
   void swaggerAndHealthAreBesideTheScoringUri(String path, String folder) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "{}");
         ScoringClient client = ScoringClient.create(server.uri(path), "K1")) {
@@ -257,7 +257,6 @@ class CallsTest {
     }
   }
 
-  // Proves B71.
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -274,6 +273,7 @@ class CallsTest {
         "401 No      | Healthy     | false",
         "`302 Moved\nLocation: /` | Healthy | false"
       })
+  // Proves B71.
   void onlyASuccessThatSaysHealthyIs(String status, String body, boolean healthy) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying(status, body);
         ScoringClient client = ScoringClient.create(server.uri("/score"), "K1")) {

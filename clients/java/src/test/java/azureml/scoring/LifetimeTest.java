@@ -125,7 +125,6 @@ class LifetimeTest {
     }
   }
 
-  // Proves B33.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -134,6 +133,7 @@ class LifetimeTest {
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5",
         "HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\nbusy"
       })
+  // Proves B33.
   void anInterruptEndsTheWaitForAReplyAndTheConnection(String begin) throws Exception {
     CountDownLatch written = new CountDownLatch(1);
     try (ScriptedServer server =

@@ -43,6 +43,7 @@ class OptionsTest {
         "/score?x=1&Y=%3D/../&z",
         "/a;b=c,d@e:f!$&'()*+"
       })
+  // Proves B01.
   void pathAndQueryAreSentAsTheyAreGiven(String target) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
         ScoringClient client = ScoringClient.create(server.uri(target), null)) {
@@ -51,6 +52,7 @@ class OptionsTest {
     }
   }
 
+  // Proves B01.
   @Test
   void aUriWithoutPathIsTheRoot() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
@@ -78,6 +80,7 @@ class OptionsTest {
         "https://host/%zz",
         "https://[::1/score"
       })
+  // Proves B01, B02.
   void anythingButAnAbsoluteHttpUriIsRefused(String uri) {
     assertEquals("the scoring URI must be an absolute http or https URI", refusal(uri, null));
   }
@@ -104,10 +107,12 @@ class OptionsTest {
           https://host/é              | the scoring URI has a character that no URI can have at position 13 (a trailing newline?)
           https://host/{name}         | the scoring URI has a character that no URI can have at position 13 (a trailing newline?)
           """)
+  // Proves B01.
   void whatPlatformsWouldRewriteIsRefused(String uri, String message) {
     assertEquals(message, refusal(uri, null));
   }
 
+  // Proves B01.
   @Test
   void everyEscapeOfAnUnreservedCharacterIsNeedlessAndNoOther() {
     for (char c = 0; c < 0x100; c++) {
@@ -123,6 +128,7 @@ class OptionsTest {
     }
   }
 
+  // Proves B01.
   @Test
   void aTrailingNewlineOfTheUriIsRefused() {
     assertEquals(
@@ -138,6 +144,7 @@ class OptionsTest {
             .getMessage());
   }
 
+  // Proves B21.
   @Test
   void theTextOfAClientLeavesOutTheQuery() {
     try (ScoringClient client =
@@ -161,6 +168,7 @@ class OptionsTest {
         Arguments.of(Named.of("euro", "€hunter2"), 0));
   }
 
+  // Proves B02, B20.
   @ParameterizedTest
   @MethodSource("unfitKeys")
   void aKeyThatCannotTravelIsRefusedWithoutShowingIt(String key, int position) {
@@ -171,6 +179,7 @@ class OptionsTest {
         refusal("https://host/score", key));
   }
 
+  // Proves B20.
   @Test
   void anEmptyKeyIsRefused() {
     assertEquals("the key is empty", refusal("https://host/score", ""));
@@ -187,6 +196,7 @@ class OptionsTest {
         "http://[::2]/score",
         "http://[::ffff:10.0.0.1]/score"
       })
+  // Proves B23.
   void aKeyDoesNotTravelInTheOpen(String uri) {
     assertEquals(
         "a key over plain http to a host that is not loopback: use https, or allowInsecureHttp if the network is trusted",
@@ -207,6 +217,7 @@ class OptionsTest {
         "http://[::1]:8080/score",
         "http://[0:0:0:0:0:0:0:1]/score"
       })
+  // Proves B23.
   void aKeyTravelsToLoopbackAndOverTls(String uri) {
     assertDoesNotThrow(() -> ScoringClient.create(uri, "hunter2").close());
   }
@@ -265,6 +276,7 @@ class OptionsTest {
     return Arguments.of(message, Named.of("set", set));
   }
 
+  // Proves B02, B60.
   @ParameterizedTest
   @MethodSource("senselessOptions")
   void senselessOptionsAreRefused(String message, Consumer<ScoringClient.Builder> set) {
@@ -274,6 +286,7 @@ class OptionsTest {
         message, assertThrows(IllegalArgumentException.class, builder::build).getMessage());
   }
 
+  // Proves B02, B34.
   @Test
   void aSenselessTimeOfACallIsRefusedAndNothingSent() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
@@ -321,6 +334,7 @@ class OptionsTest {
     }
   }
 
+  // Proves B03.
   @Test
   void aClosedClientSaysSo() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]")) {
@@ -338,6 +352,7 @@ class OptionsTest {
     }
   }
 
+  // Proves B02, B16.
   @Test
   void anInjectedHttpClientIsUsedAndStaysOpen() throws Exception {
     HttpClient http = HttpClient.newHttpClient(); // which would ask for HTTP/2

@@ -44,6 +44,7 @@ class ReplyTest {
         " \t\r\n[217.67978776218715,224.78937091757172]\n",
         "\uFEFF[21767978776218715e-14, 2247893.7091757172E-4]"
       })
+  // Proves B51.
   void theNumbersAreReadBitForBit(String body) throws Exception {
     assertArrayEquals(new double[] {217.67978776218715, 224.78937091757172}, score(body), 0.0);
   }
@@ -64,12 +65,14 @@ class ReplyTest {
         "203 Non-Authoritative Information",
         "299 Strange"
       })
+  // Proves B50, B51, B52.
   void theStatusDecidesAndTheLabelsDoNot(String statusAndHeaders) throws Exception {
     assertArrayEquals(
         new double[] {1.5, 2.5},
         score(statusAndHeaders, "[1.5, 2.5]".getBytes(StandardCharsets.UTF_8)));
   }
 
+  // Proves B50.
   @Test
   void interimRepliesAreSkipped() throws Exception {
     byte[] last = ScriptedServer.reply("200 OK", "[1.5, 2.5]".getBytes(StandardCharsets.UTF_8));
@@ -131,6 +134,7 @@ class ReplyTest {
           []                                  | the reply has 0 predictions for 2 rows
           [1.5, 2.5, 3.5]                     | the reply has 3 predictions for 2 rows
           """)
+  // Proves B47, B51, B64.
   void whatIsNotOneNumberARowIsAReplyError(String body, String reason) {
     ReplyException refusal = refusal("200 OK", body.getBytes(StandardCharsets.UTF_8));
     assertEquals(reason, refusal.reason());
@@ -155,6 +159,7 @@ class ReplyTest {
         refusal("200 OK", body.getBytes()).reason());
   }
 
+  // Proves B51.
   @Test
   void noContentIsAnEmptyReply() throws Exception {
     try (ScriptedServer server =
@@ -167,6 +172,7 @@ class ReplyTest {
     }
   }
 
+  // Proves B51, B52.
   @ParameterizedTest
   @ValueSource(strings = {"FF", "5B312E352C20322E355D20FF", "5B2263C3225D", "C080", "EDA080"})
   void invalidUtf8IsAReplyError(String hex) {
@@ -174,6 +180,7 @@ class ReplyTest {
     assertEquals("the reply is not valid UTF-8", refusal.reason());
   }
 
+  // Proves B52.
   @ParameterizedTest
   @ValueSource(strings = {"UTF-16LE", "UTF-16BE", "UTF-32BE"})
   void otherEncodingsAreNotGuessed(String charset) {
@@ -181,6 +188,7 @@ class ReplyTest {
     assertEquals("the reply is not JSON", refusal("200 OK", body).reason());
   }
 
+  // Proves B52.
   @Test
   void onlyOneMarkIsSkipped() {
     assertEquals(
@@ -191,6 +199,7 @@ class ReplyTest {
         refusal("200 OK", "\uFEFF".getBytes(StandardCharsets.UTF_8)).reason());
   }
 
+  // Proves B53.
   @ParameterizedTest
   @ValueSource(strings = {"gzip", "deflate, gzip", "br"})
   void anEncodingThatWasNotAskedForIsAReplyError(String encoding) {
@@ -203,6 +212,7 @@ class ReplyTest {
     assertEquals("", refusal.excerpt());
   }
 
+  // Proves B54.
   @Test
   void aReplyOfTheLimitIsRead() throws Exception {
     String body = "[1.5," + " ".repeat(1_000 - 9) + "2.5]";
@@ -219,6 +229,7 @@ class ReplyTest {
     }
   }
 
+  // Proves B47, B54.
   @Test
   void aReplyBeyondTheLimitIsAReplyError() {
     String body = "[1.5," + " ".repeat(1_000 - 8) + "2.5]";
@@ -227,6 +238,7 @@ class ReplyTest {
         refusal("200 OK", body.getBytes(StandardCharsets.UTF_8)).reason());
   }
 
+  // Proves B54.
   @Test
   void anEndlessReplyIsCutOff() throws Exception {
     try (ScriptedServer server =
@@ -249,6 +261,7 @@ class ReplyTest {
     }
   }
 
+  // Proves B52.
   @Test
   void deepNestingIsReadOrRefusedAndCrashesNothing() throws Exception {
     String deep = "[".repeat(64) + "]".repeat(64);
@@ -264,6 +277,7 @@ class ReplyTest {
     }
   }
 
+  // Proves B64.
   @Test
   void anExcerptIsOneShortLine() {
     String excerpt =

@@ -52,6 +52,7 @@ class RequestTest {
     server.close();
   }
 
+  // Proves B10, B12, B14, B16, B17.
   @Test
   void oneCallIsOnePostWithTheseHeadersAndNoOther() throws Exception {
     client.score(new double[][] {{1.5, -2.0}, {0.1, 3.0}});
@@ -77,6 +78,7 @@ class RequestTest {
     assertEquals(names.size(), request.headers().size(), "each once");
   }
 
+  // Proves B14.
   @Test
   void withoutAKeyThereIsNoAuthorization() throws Exception {
     try (ScoringClient open = ScoringClient.create(server.uri("/score"), null)) {
@@ -85,6 +87,7 @@ class RequestTest {
     }
   }
 
+  // Proves B15, B16.
   @Test
   void everyCallHasAnIdOfItsOwnAndNoCookie() throws Exception {
     client.score(new double[][] {{1.5}});
@@ -98,6 +101,7 @@ class RequestTest {
     assertEquals(1, server.connections(), "the connection is used again");
   }
 
+  // Proves B10, B51.
   @Test
   void everyDoubleArrivesBitForBitAndComesBackSo() throws Exception {
     Random random = new Random(20261124);
@@ -153,6 +157,7 @@ class RequestTest {
         "Infinity  | row 2, column 3 is Infinity: JSON has no such number",
         "-Infinity | row 2, column 3 is Infinity: JSON has no such number"
       })
+  // Proves B11.
   void whatJsonCannotWriteIsRefusedAndNothingSent(double cell, String message) {
     double[][] rows = {{1.5, 2.5}, {}, {1.5, 2.5, 3.5, cell}};
     assertEquals(
@@ -171,6 +176,7 @@ class RequestTest {
     assertEquals(0, server.connections());
   }
 
+  // Proves B11.
   @Test
   void raggedAndEmptyRowsAreForTheServiceToJudge() throws Exception {
     client.score(new double[][] {{1.5, 2.5}, {}, {3.5}});
@@ -179,6 +185,7 @@ class RequestTest {
     assertEquals("{\"data\":[]}", server.requests().get(1).text());
   }
 
+  // Proves B10.
   @Test
   void aLargePayloadArrivesWhole() throws Exception {
     double[][] rows = new double[20_000][10];
@@ -187,6 +194,7 @@ class RequestTest {
     assertEquals(20_000, JSON.readTree(server.onlyRequest().body()).get("data").size());
   }
 
+  // Proves B03.
   @Test
   void threadsShareAClient() throws Exception {
     ExecutorService threads = Executors.newFixedThreadPool(16);

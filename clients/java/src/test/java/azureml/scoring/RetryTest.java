@@ -194,7 +194,6 @@ class RetryTest {
     }
   }
 
-  // Proves B44, B46, B47.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -208,6 +207,7 @@ class RetryTest {
         "500 No\nx-ms-run-function-failed: True",
         "200 OK\nContent-Encoding: gzip"
       })
+  // Proves B44, B46, B47.
   void whatWouldFailAgainIsSentOnce(String statusAndHeaders) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying(reply(statusAndHeaders, "[2"), GOOD);
         ScoringClient client = builder(server.uri("/score")).key("K1").build()) {
@@ -217,7 +217,6 @@ class RetryTest {
     }
   }
 
-  // Proves B40.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -228,6 +227,7 @@ class RetryTest {
         "HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n[2.5]",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[2.5]"
       })
+  // Proves B40.
   void aBrokenReplyIsAskedForAgain(String broken) throws Exception {
     AtomicInteger requests = new AtomicInteger();
     try (ScriptedServer server =
@@ -363,7 +363,6 @@ class RetryTest {
     }
   }
 
-  // Proves B31.
   @ParameterizedTest
   @ValueSource(
       strings = {
@@ -371,6 +370,7 @@ class RetryTest {
         "HTTP/1.1 200 OK\r\nContent-Le",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5"
       })
+  // Proves B31.
   void anAttemptThatTakesTooLongIsNotRepeated(String begin) throws Exception {
     try (ScriptedServer server =
             new ScriptedServer(

@@ -48,6 +48,7 @@ class SecretsTest {
         "Authorization: Bearer " + KEY,
         "<html><title>" + KEY + "</title>"
       })
+  // Proves B21.
   void anErrorThatEchoesTheKeyIsShownWithoutIt(String body) throws Exception {
     ServiceException failure = (ServiceException) failure("403 Forbidden", body);
     assertTrue(failure.getMessage().contains("***"), failure.getMessage());
@@ -55,6 +56,7 @@ class SecretsTest {
     assertFalse(failure.serviceMessage().contains(KEY));
   }
 
+  // Proves B21.
   @Test
   void headersThatEchoTheKeyAreShownWithoutIt() throws Exception {
     ServiceException failure =
@@ -75,6 +77,7 @@ class SecretsTest {
         "[\"" + KEY + "\"]",
         "[1.5] " + KEY
       })
+  // Proves B21.
   void aReplyThatEchoesTheKeyIsShownWithoutIt(String body) throws Exception {
     ReplyException failure = (ReplyException) failure("200 OK", body);
     assertTrue(failure.excerpt().contains("***"), failure.excerpt());
@@ -88,6 +91,7 @@ class SecretsTest {
     assertEquals("the reply has Content-Encoding: ***, which was not asked for", failure.reason());
   }
 
+  // Proves B21.
   @Test
   void aKeyIsHiddenBeforeATextIsCut() throws Exception {
     for (int before = 290; before <= 300; before++) {
@@ -106,6 +110,7 @@ class SecretsTest {
     assertTrue(failure.serviceMessage().endsWith("x***"));
   }
 
+  // Proves B21.
   @Test
   void aReplyThatIsNoHttpAndEchoesTheKeyIsShownWithoutIt() throws Exception {
     TransportException failure =
@@ -119,6 +124,7 @@ class SecretsTest {
     assertTrue(failure.getMessage().contains("***"), failure.getMessage());
   }
 
+  // Proves B21.
   @Test
   void aPathThatHoldsTheKeyIsShownWithoutIt() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("404 Not Found", "");

@@ -53,6 +53,7 @@ class ServiceErrorTest {
         300, 304, 400, 401, 403, 404, 405, 407, 408, 413, 415, 418, 424, 429, 431, 500, 501, 502,
         503, 504, 599
       })
+  // Proves B46, B50.
   void anyStatusButASuccessIsAServiceErrorAfterOneRequest(int status) throws Exception {
     String body = status == 304 ? "" : "[2.5]";
     ServiceException error = error(status + " Whatever", body);
@@ -60,6 +61,7 @@ class ServiceErrorTest {
     assertArrayEquals(body.getBytes(StandardCharsets.UTF_8), error.body());
   }
 
+  // Proves B22.
   @ParameterizedTest
   @ValueSource(ints = {301, 302, 303, 307, 308})
   void aRedirectIsNotFollowed(int status) throws Exception {
@@ -102,6 +104,7 @@ class ServiceErrorTest {
           null                                                      | ``
           ``                                                        | ``
           """)
+  // Proves B62, B63.
   void theServicesOwnWordsAreFound(String body, String message) throws Exception {
     ServiceException error = error("400 Bad Request\nContent-Type: application/octet-stream", body);
     assertEquals(message, error.serviceMessage());
@@ -114,6 +117,7 @@ class ServiceErrorTest {
     assertEquals("no", error("400 Bad Request", "\uFEFF{\"message\": \"no\"}").serviceMessage());
   }
 
+  // Proves B50, B62.
   @Test
   void noBodyHidesTheStatus() throws Exception {
     byte[][] bodies = {
@@ -134,6 +138,7 @@ class ServiceErrorTest {
     assertEquals("a\uFFFDb", error("400 Bad Request", "\"a\\ud800b\"").serviceMessage());
   }
 
+  // Proves B61, B63.
   @Test
   void theFieldsAreThoseOfTheReply() throws Exception {
     ServiceException error =
@@ -153,6 +158,7 @@ class ServiceErrorTest {
         "POST http://host/a/score: 424: busy (1 attempt, request id rq-1)", withoutPort(error));
   }
 
+  // Proves B61.
   @Test
   void fieldsThatTheReplyLacksAreEmpty() throws Exception {
     ServiceException error =
@@ -165,6 +171,7 @@ class ServiceErrorTest {
     assertEquals("POST http://host/a/score: 500 (1 attempt)", withoutPort(error));
   }
 
+  // Proves B61.
   @Test
   void theSecondNameOfTheRequestIdServesWhenTheFirstIsEmpty() throws Exception {
     assertEquals(
@@ -178,6 +185,7 @@ class ServiceErrorTest {
     assertArrayEquals("abc".getBytes(StandardCharsets.UTF_8), error.body());
   }
 
+  // Proves B54, B61, B63.
   @Test
   void aLongBodyIsCutAndALongMessageShownInPart() throws Exception {
     ServiceException error = error("400 No", "é\n".repeat(50_000));
@@ -186,6 +194,7 @@ class ServiceErrorTest {
         "POST http://host/a/score: 400: " + "é ".repeat(150) + " (1 attempt)", withoutPort(error));
   }
 
+  // Proves B50.
   @Test
   void aBodyThatBreaksOffLeavesTheStatusAndWhatCame() throws Exception {
     try (ScriptedServer server =
@@ -202,6 +211,7 @@ class ServiceErrorTest {
     }
   }
 
+  // Proves B50.
   @Test
   void aBodyThatNeverEndsLeavesTheStatus() throws Exception {
     try (ScriptedServer server =

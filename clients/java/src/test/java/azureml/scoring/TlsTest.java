@@ -143,6 +143,7 @@ class TlsTest {
     assertEquals(List.of(), server.requests());
   }
 
+  // Proves B17, B18.
   @ParameterizedTest
   @ValueSource(strings = {"TLSv1.2", "TLSv1.3"})
   void aTrustedServerOfEitherVersionWorks(String protocol) throws Exception {
@@ -228,6 +229,7 @@ class TlsTest {
     }
   }
 
+  // Proves B18, B41.
   @Test
   void aCertificateForAnotherHostIsRefused() throws Exception {
     SSLContext.setDefault(valid);
@@ -236,6 +238,7 @@ class TlsTest {
     }
   }
 
+  // Proves B18, B41.
   @Test
   void anExpiredCertificateIsRefused() throws Exception {
     SSLContext.setDefault(expired);
@@ -244,6 +247,7 @@ class TlsTest {
     }
   }
 
+  // Proves B18, B41.
   @Test
   void versionsBefore12AreRefusedEvenWhereTheJvmAllowsThem() throws Exception {
     SSLContext.setDefault(valid);
@@ -261,6 +265,7 @@ class TlsTest {
     }
   }
 
+  // Proves B41.
   @Test
   void aServerWithoutTlsIsRefused() throws Exception {
     try (ServerSocket listener = ScriptedServer.listen();
@@ -284,6 +289,7 @@ class TlsTest {
     }
   }
 
+  // Proves B40.
   @Test
   void aServerThatEndsTheHandshakeIsAnInterruptedConnectionAndNoRefusal() throws Exception {
     try (ServerSocket listener = ScriptedServer.listen();

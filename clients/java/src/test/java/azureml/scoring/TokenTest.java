@@ -251,7 +251,6 @@ class TokenTest {
     assertEquals(List.of("T1", "T1", "T1", "T1", "T5", "T5"), sent());
   }
 
-  // Proves B20, B24.
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
@@ -262,6 +261,7 @@ class TokenTest {
         "`hunter2\r\nX: 1` | the token has a character that cannot be sent in a header at position 7 (a trailing newline?)",
         "                | the token provider returned null"
       })
+  // Proves B20, B24.
   void aTokenThatCannotTravelIsAnArgumentError(String token, String message) {
     try (ScoringClient client = client(() -> token == null ? null : new AccessToken(token))) {
       assertEquals(

@@ -58,6 +58,7 @@ class TransportTest {
     }
   }
 
+  // Proves B40, B60, B64.
   @Test
   void refused() throws Exception {
     try (ScoringClient client = OneAttempt.create(nobody(), "hunter2")) {
@@ -67,6 +68,7 @@ class TransportTest {
     }
   }
 
+  // Proves B40.
   @Test
   void unknownHost() {
     String host = "a".repeat(64) + ".invalid"; // too long for DNS, so nobody is asked
@@ -79,12 +81,14 @@ class TransportTest {
     }
   }
 
+  // Proves B40.
   @Test
   void closedBeforeTheReply() throws Exception {
     TransportException failure = failure((request, connection) -> connection.close());
     assertEquals("the connection was closed before the reply", what(failure));
   }
 
+  // Proves B40.
   @Test
   void resetBeforeTheReply() throws Exception {
     TransportException failure = failure((request, connection) -> connection.reset());
@@ -105,6 +109,7 @@ class TransportTest {
         "`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[2.5]\r\n` | the reply was cut off",
         "`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n[2.5]` | .*chunk.*"
       })
+  // Proves B40.
   void aBrokenReply(String reply, String what) throws Exception {
     TransportException failure =
         failure(
@@ -128,6 +133,7 @@ class TransportTest {
         "interim replies    | `HTTP/1.1 100 Continue\r\n\r\n`",
         "half a body        | `HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[2.5`"
       })
+  // Proves B32, B64.
   void theTimeOfACallEndsItWhereverItIs(String sends, String reply) throws Exception {
     try (ScriptedServer server =
             new ScriptedServer(
@@ -143,6 +149,7 @@ class TransportTest {
     }
   }
 
+  // Proves B34.
   @Test
   void theTimeOfOneCallShortensAndNeverLengthens() throws Exception {
     try (ScriptedServer server =
@@ -158,6 +165,7 @@ class TransportTest {
     }
   }
 
+  // Proves B30.
   @Test
   void theTimeToConnectCoversTls() throws Exception {
     try (ServerSocket silent = ScriptedServer.listen(); // the system accepts, nobody answers
@@ -173,6 +181,7 @@ class TransportTest {
     }
   }
 
+  // Proves B30.
   @Test
   void theTimeToConnectIsNotTheTimeToAnswer() throws Exception {
     CompletableFuture<Void> proceed = new CompletableFuture<>();
@@ -262,6 +271,7 @@ class TransportTest {
     }
   }
 
+  // Proves B02.
   @Test
   void loopbackIsNeverProxied() throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[2.5]");
@@ -277,6 +287,7 @@ class TransportTest {
     }
   }
 
+  // Proves B02.
   @Test
   void otherHostsAreReachedByTheProxyOfTheJvm() throws Exception {
     try (ScriptedServer proxy = ScriptedServer.replying("200 OK", "[2.5]")) {
@@ -291,6 +302,7 @@ class TransportTest {
     }
   }
 
+  // Proves B14, B30.
   @Test
   void theTimeToConnectCoversASilentProxyAndTheKeyStaysHere() throws Exception {
     try (ScriptedServer proxy =
