@@ -37,12 +37,12 @@ import traceback
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self, SupportsFloat, TypeVar, cast
 
 import urllib3
@@ -204,7 +204,10 @@ class ScoringClient:
         if isinstance(payload, (str, bytes, bytearray)):
             kind = type(payload).__name__
             raise TypeError(f"the payload is a {kind}: it would be encoded twice; use json.loads or score_bytes")
-        body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+        try:
+            body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
+        except RecursionError:
+            raise ValueError("the payload is nested too deeply") from None
         return self._post(body, "application/json", timeout, _read_json)
 
     def score_bytes(
@@ -282,12 +285,12 @@ class ScoringClient:
         method: str,
         beside: str | None,
         body: bytes | None = None,
-        headers: Mapping[str, str] = MappingProxyType({}),
+        headers: dict[str, str] | None = None,
         timeout: float | None = None,
     ) -> _Call:
         limit = self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
         url = self._uri if beside is None else self._folder + beside
-        return _Call(method, url, body, headers, limit, time.monotonic() + limit)
+        return _Call(method, url, body, headers or {}, limit, time.monotonic() + limit)
 
     def _run(self, call: _Call, max_retries: int, read: Callable[[bytes], _T]) -> _T:
         """Make a call to its end. The last one to end after `close` closes the pool."""
@@ -588,7 +591,7 @@ class _Call:
     method: str
     url: str
     body: bytes | None
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     limit: float
     deadline: float
     client_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -707,6 +710,10 @@ def _what_happened(error: HTTPError) -> str:
     text = next(known, getattr(root, "strerror", None) or str(root))
     if _has_large_headers(root):
         text = "the headers of the reply are too large"
+    if refusal := re.match(
+        "Tunnel connection failed: ([0-9]{3})", text
+    ):  # by http.client; the proxy's own words follow
+        return f"the proxy refused the tunnel: {refusal[1]}"
     return f"the proxy: {text}" if isinstance(error, ProxyError) else text
 
 
@@ -951,7 +958,7 @@ def _page_title(page: str) -> str:
     return " ".join(html.unescape(title[1]).split()) if title else ""
 
 
-# --- Connections with a deadline ---
+# --- Connections ---
 #
 # urllib3 limits each wait for bytes, not their sum: a reply that drips may last for ever. These classes look at the
 # attempt's deadline before every wait, from the name look-up to the last byte. To do so they override internals:

@@ -78,6 +78,17 @@ def test_what_is_no_json_is_refused(serve: Serve, payload: Any, kind: type[Excep
     assert server.connections == 0
 
 
+# Proves B13.
+def test_json_that_is_nested_too_deeply(serve: Serve) -> None:
+    server = serve()
+    payload: list[Any] = []
+    for _ in range(100_000):
+        payload = [payload]
+    with ScoringClient(server.uri) as client, pytest.raises(ValueError, match=r"^the payload is nested too deeply$"):
+        client.score_json(payload)
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize(
     ("body", "value"),
     [
