@@ -52,7 +52,9 @@ def disagreements(mutant: Mutant, cases: Sequence[Case], document: Mapping[str, 
         ]
     assert mutant.red is not None
     found = [
-        f"void: {v['verdict']} in {v['case']}: {v['reason']}" for v in verdicts if v["verdict"] not in ("pass", "fail")
+        f"void: {v['verdict']} in {v['case']}: {v['reason']}"
+        for v in verdicts
+        if v["verdict"] not in ("pass", "fail") and "declared" not in v
     ]
     red = [finding["check"] for v in verdicts for finding in v["findings"]]
     found += [f"turns red, undeclared: {check}" for check in red if not _matches(check, mutant.red)]

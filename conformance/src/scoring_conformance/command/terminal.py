@@ -98,7 +98,7 @@ class Terminal:
         table = Table(box=None, header_style="bold", pad_edge=False)
         table.add_column("case", no_wrap=True)
         for client in clients:
-            table.add_column(client, no_wrap=True)
+            table.add_column(client, no_wrap=True, min_width=len("pass"))
         cases = sorted({case for _, case in cells})
         for template, group in groupby(cases, key=lambda case: templates.get(case, case)):
             members = list(group)
