@@ -3,6 +3,7 @@ package azureml.scoring;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import azureml.scoring.ScoringClient.AccessToken;
 import azureml.scoring.ScoringClient.ReplyException;
 import azureml.scoring.ScoringClient.ServiceException;
 import azureml.scoring.ScoringClient.TransportException;
@@ -11,6 +12,9 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -54,6 +58,22 @@ class ExampleTest {
     // [END errors]
   }
 
+  private ScoringClient options(String scoringUri) {
+    // [START options]
+    ScoringClient client =
+        ScoringClient.builder(scoringUri)
+            .tokenProvider(() -> new AccessToken(login(), Instant.now().plusSeconds(300)))
+            .timeout(Duration.ofSeconds(30))
+            .onRetry(retry -> out.println(retry.attempt() + ": " + retry.reason()))
+            .build();
+    // [END options]
+    return client;
+  }
+
+  private static String login() {
+    return "T1";
+  }
+
   private String printed() {
     return printed.toString(StandardCharsets.UTF_8).replace(System.lineSeparator(), "\n");
   }
@@ -65,6 +85,19 @@ class ExampleTest {
       score(server.uri("/score"), "hunter2");
     }
     assertEquals("217.67978776218715\n224.78937091757172\n", printed());
+  }
+
+  @Test
+  void theOptionsWork() throws Exception {
+    try (ScriptedServer server =
+            ScriptedServer.replying(
+                ScriptedServer.reply("503 Busy\nretry-after-ms: 1", "busy"),
+                ScriptedServer.reply("200 OK", "[2.5]"));
+        ScoringClient client = options(server.uri("/score"))) {
+      client.score(new double[][] {{1.5}});
+      assertEquals(List.of("Bearer T1"), server.requests().get(1).header("Authorization"));
+    }
+    assertEquals("1: 503: busy\n", printed());
   }
 
   @Test
@@ -99,7 +132,7 @@ class ExampleTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"score", "errors"})
+  @ValueSource(strings = {"score", "options", "errors"})
   void theReadmeShowsThisCode(String name) throws Exception {
     String source = Files.readString(Path.of("src/test/java/azureml/scoring/ExampleTest.java"));
     String code = between(source, "// [START " + name + "]\n", "    // [END " + name + "]");
