@@ -451,8 +451,8 @@ func (c *Client) attempt(ctx context.Context, call *exchange, credential string)
 		return nil, call.replyError(fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil, false)
 	}
 	var body bytes.Buffer
-	if length := min(response.ContentLength, c.maxReplyBytes); length > 0 {
-		body.Grow(int(length) + bytes.MinRead) // or a large reply is copied as it grows
+	if length := min(response.ContentLength, c.maxReplyBytes, DefaultMaxReplyBytes); length > 0 {
+		body.Grow(int(length) + bytes.MinRead) // or a large reply is copied as it grows; what a header says is not trusted beyond that
 	}
 	_, err = body.ReadFrom(http.MaxBytesReader(nil, response.Body, c.maxReplyBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
@@ -986,9 +986,15 @@ func checkOptions(options Options, uri *url.URL) error {
 			return err
 		}
 	}
-	for name, given := range map[string]bool{"ConnectTimeout": options.ConnectTimeout != 0, "CAFile": options.CAFile != "", "Proxy": options.Proxy != ""} {
-		if given && options.HTTPClient != nil {
-			return ArgumentError(name + " has no effect with HTTPClient: set it there")
+	if options.HTTPClient == nil {
+		return nil
+	}
+	for _, ours := range []struct {
+		name  string
+		given bool
+	}{{"ConnectTimeout", options.ConnectTimeout != 0}, {"CAFile", options.CAFile != ""}, {"Proxy", options.Proxy != ""}} {
+		if ours.given {
+			return ArgumentError(ours.name + " has no effect with HTTPClient: set it there")
 		}
 	}
 	return nil

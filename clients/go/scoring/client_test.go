@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"reflect"
 	"regexp"
@@ -383,6 +384,17 @@ func TestWrongReplies(t *testing.T) {
 				t.Errorf("text %q, want %q", err, text)
 			}
 		})
+	}
+}
+
+// Proves B54.
+// A Content-Length that no memory holds is not believed.
+func TestDeclaredLengthIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	service := serve(t, bytesOf("HTTP/1.1 200 OK\r\nContent-Length: 4611686018427387904\r\n\r\n[1.5,", false))
+	err := scoreError[*TransportError](t, newClient(t, service.uri, Options{MaxReplyBytes: math.MaxInt64, MaxRetries: -1}))
+	if !strings.Contains(err.Error(), "the reply was cut off: unexpected EOF") {
+		t.Errorf("got %q", err)
 	}
 }
 
