@@ -151,7 +151,7 @@ def test_timeout_bounds_sending() -> None:
         thread.start()
         client = ScoringClient(f"http://127.0.0.1:{listener.getsockname()[1]}/score")
         with client, pytest.raises(TransportError) as caught:
-            client.score([[0.12345678901234567] * 1_000_000], timeout=SOON)
+            client.score_bytes(b"x" * 20_000_000, timeout=SOON)
         done.set()
         thread.join(PATIENCE)
     assert caught.value.timed_out
@@ -278,7 +278,7 @@ def test_an_early_refusal_of_a_large_body_arrives(
         thread.start()
         client = ScoringClient(f"{over}://127.0.0.1:{listener.getsockname()[1]}/score")
         with client, pytest.raises(ServiceError, match="413: no"):
-            client.score([[0.12345678901234567] * 500_000])
+            client.score_bytes(b"x" * 10_000_000)
         thread.join(PATIENCE)
 
 
