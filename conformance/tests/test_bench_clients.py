@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from scoring_conformance.clients.manifest import Manifest
+from scoring_conformance.clients.manifest import Manifest, reference_clients
 from scoring_conformance.paths import repository
 
 BENCH = repository() / "conformance" / "bench"
@@ -168,7 +168,7 @@ def call():
 """
 LINE = 'print(json.dumps({**%r, "calls": options.calls}))' % GOOD  # noqa: UP031
 CALLS = "\nfor _ in range(options.warmup + options.calls): call()\n"
-EFFORT = clients.Effort(rounds=2, calls=3, python_calls=3, large_calls=1)
+EFFORT = clients.Effort(rounds=2, small={"made-up": (3, 3)}, large=1)
 
 
 def made_up(folder: Path, text: str) -> Manifest:
@@ -231,7 +231,7 @@ def test_every_round_runs_both_modes_in_turn(tmp_path: Path, capsys: pytest.Capt
     modes = ["bare", "client", "client", "bare"]
     assert log.read_text().splitlines() == [f"{mode} {n}" for n in (1, 64, 1) for mode in modes]
     assert clients.tell(found)
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "note:" not in line]
     assert len(lines) == 5
     assert all(line.endswith(" met") for line in lines[1:])
     results = tmp_path / "deep" / "results.json"
@@ -249,14 +249,14 @@ def test_one_program_that_fails_does_not_end_the_others(tmp_path: Path, capsys: 
     ]
     clients.measure(found, EFFORT, clients.Cores(None, None))
     assert not clients.tell(found)
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in capsys.readouterr().out.splitlines() if "note:" not in line]
     assert lines[1] == "Made up NOT MEASURED: bare, one caller: exit status 1: broken"
     assert len(lines) == 6
     clients.write(tmp_path / "results.json", found, EFFORT, clients.Cores(None, None))
 
 
-def run_of(share: float, size: float) -> clients.Run:
-    return clients.Run(sample(), size, share)
+def run_of(share: float, size: float, core: float = 1.0) -> clients.Run:
+    return clients.Run(sample(cpu_seconds=2.0 * core), size, share)
 
 
 def test_doubtful_results_carry_a_note(tmp_path: Path) -> None:
@@ -265,11 +265,13 @@ def test_doubtful_results_carry_a_note(tmp_path: Path) -> None:
         findings.runs[load.name] = [(run_of(0.5, 1000), run_of(0.9, 1100))]
     assert clients.notes(findings) == []
     findings.runs["64 callers"] = [(run_of(0.5, 1000), run_of(0.95, 1000))]
-    findings.runs["20 MB"] = [(run_of(0.5, 1000), run_of(0.5, 700))]
+    findings.runs["20 MB"] = [(run_of(0.5, 1000, core=0.5), run_of(0.5, 700))]
     busy, other_work = clients.notes(findings)
     assert "64 callers: the service used 95% of its core" in busy
     assert "20 MB" in other_work
     assert "not the same work" in other_work
+    findings.runs["64 callers"] = [(run_of(0.5, 1000), run_of(0.5, 1000, core=0.6))]
+    assert "in one run the program got 60% of its core" in clients.notes(findings)[0]
 
 
 @pytest.mark.parametrize(("client_us", "good"), [(100.0, True), (200.0, False)])
@@ -307,6 +309,16 @@ def test_proxies_and_certificates_of_the_machine_are_left_out(monkeypatch: pytes
     assert clients.environment()["SCORING_KEY"] == clients.KEY
 
 
+def test_every_client_has_a_program_that_is_there() -> None:
+    found = clients.programs([])
+    assert {clients.language(program) for program in found} == set(reference_clients())
+    for effort in (clients.QUICK, clients.FULL):
+        assert set(effort.small) == set(reference_clients())
+    for program in found:
+        assert program.client == reference_clients()[clients.language(program)].client
+        assert all(list(program.root.glob(pattern)) for pattern in program.sources)
+
+
 # --- The command ---
 
 
@@ -337,5 +349,6 @@ def test_check_is_what_makes_it_a_test(
 ) -> None:
     broken = made_up(tmp_path, "sys.exit('broken')")
     monkeypatch.setattr(clients, "programs", lambda _: [broken])
+    monkeypatch.setattr(clients, "QUICK", EFFORT)
     monkeypatch.setattr(clients, "RESULTS", tmp_path / "results.json")
     assert clients.main(arguments) == status
