@@ -170,3 +170,10 @@ def test_list_and_explain():
     for word in ("Why:", "W22", "scoring_path", "conformance/cases/auth.yaml"):
         assert word in explained.stdout
     assert conformance("list", "clients").stdout.count("\n") == 4
+
+
+def test_explain_shows_the_client_the_steps_and_what_they_need():
+    explained = conformance("explain", "tokens/one-fetch")
+    assert explained.returncode == 0
+    for word in ("Needs: level 2, token_provider", "\nClient:", "token: issued", "\nSteps:", "calls: ", "asks: "):
+        assert word in explained.stdout

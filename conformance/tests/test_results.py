@@ -14,6 +14,8 @@ MOCK = {"kind": "embedded", "server_id": "1"}
 PASS = Verdict("go", "a/b", "pass", "must", "", [Check("/x", True)], 0.1)
 FAIL = Verdict("go", "a/c", "fail", "must", "", [Check("/x", False, "1", "2")], 0.1)
 ERROR = Verdict("go", "a/d", "error", "must", "it hung")
+LACKS = Verdict("python", "a/f", "unsupported", "must", "the client lacks cancel")
+DECLARED = Verdict("python", "a/f", "unsupported", "must", "the client lacks cancel: why", declared=True)
 NOT_RUN = Verdict("java", "a/b", "not run", "must", "JDK 17 is needed")
 WARN = Verdict("go", "a/e", "warn", "should", "", [Check("/x", False, "1", "2")], 0.1)
 
@@ -61,6 +63,9 @@ def test_a_later_verdict_replaces_the_earlier(tmp_path):
         ([PASS, NOT_RUN], set(), True, 0),
         ([PASS, NOT_RUN], {"java"}, True, 1),
         ([PASS, NOT_RUN], {"go"}, True, 0),
+        ([PASS, LACKS], {"python"}, True, 1),
+        ([PASS, LACKS], {"go"}, True, 0),
+        ([PASS, DECLARED], {"python"}, True, 0),
         ([PASS, FAIL], set(), True, 1),
         ([PASS, ERROR], set(), True, 1),
         ([NOT_RUN], set(), True, 3),
