@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -155,8 +156,8 @@ func TestWhatIsWrong(t *testing.T) {
 		"no token file":  {[]string{uri}, []string{image}, 2, "SCORING_TOKEN_FILE is not set\n"},
 		"bad URI":        {[]string{"SCORING_URI=/score", file}, []string{image}, 2, "the scoring URI must be an absolute http or https URI\n"},
 		"bad time":       {[]string{uri, file, "SCORING_TIMEOUT=soon"}, []string{image}, 2, "SCORING_TIMEOUT must be a number of seconds from 0.001 to 86400\n"},
-		"missing image":  {[]string{uri, file}, []string{"missing.pgm"}, 2, "the image cannot be read: open missing.pgm: no such file or directory\n"},
-		"missing token":  {[]string{uri, "SCORING_TOKEN_FILE=missing"}, []string{image}, 1, "the token file cannot be read: open missing: no such file or directory\n"},
+		"missing image":  {[]string{uri, file}, []string{"missing.pgm"}, 2, "the image cannot be read: open missing.pgm: " + syscall.ENOENT.Error() + "\n"},
+		"missing token":  {[]string{uri, "SCORING_TOKEN_FILE=missing"}, []string{image}, 1, "the token file cannot be read: open missing: " + syscall.ENOENT.Error() + "\n"},
 		"empty token":    {[]string{uri, "SCORING_TOKEN_FILE=" + write(t, "token", "\n")}, []string{image}, 1, "the token is empty\n"},
 		"denied":         {[]string{uri + "/denied", file}, []string{image}, 1, "POST " + server.URL + "/denied: 403: no, Bearer *** (1 attempt)\n"},
 		"reply not JSON": {[]string{uri + "/score", file}, []string{image}, 1, "the reply is not JSON\n"},

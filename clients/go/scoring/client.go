@@ -541,7 +541,7 @@ func retryHint(header http.Header, now time.Time) (hint time.Duration, ok bool) 
 	}
 	text := strings.Trim(header.Get("Retry-After"), " \t")
 	date, err := time.Parse(http.TimeFormat, text)
-	if err != nil || !imfFixdate.MatchString(text) { // Parse alone takes any case, and one digit of a day
+	if err != nil || !imfFixdate.MatchString(text) { // Parse alone takes names in any case
 		return 0, false
 	}
 	return min(max(date.Sub(now), 0), longestHint), true

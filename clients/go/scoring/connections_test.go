@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -56,7 +57,7 @@ func TestCAFile(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, test.want)
 		}
 	}
-	if _, err := NewClient("https://example.com/score", Options{CAFile: filepath.Join(t.TempDir(), "missing")}); err != ArgumentError("the CA file cannot be read: no such file or directory") {
+	if _, err := NewClient("https://example.com/score", Options{CAFile: filepath.Join(t.TempDir(), "missing")}); err != ArgumentError("the CA file cannot be read: "+syscall.ENOENT.Error()) {
 		t.Errorf("missing: %v", err)
 	}
 }
