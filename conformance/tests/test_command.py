@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from scoring_conformance import schemas
+from scoring_conformance.command.terminal import Terminal
 from scoring_conformance.paths import repository
 
 GOOD_ADAPTER = """\
@@ -177,3 +180,23 @@ def test_explain_shows_the_client_the_steps_and_what_they_need():
     assert explained.returncode == 0
     for word in ("Needs: level 2, token_provider", "\nClient:", "token: issued", "\nSteps:", "calls: ", "asks: "):
         assert word in explained.stdout
+
+
+def test_the_matrix_of_a_run_that_was_cut_short():
+    console = Console(width=120, file=io.StringIO())
+    plain = {"severity": "must", "findings": [], "seconds": 0.1}
+    document = {
+        "complete": False,
+        "summary": {"pass": 3},
+        "seed": "s",
+        "clients": {},
+        "run": {"seconds": 1.0, "mock": {"kind": "embedded"}},
+        "verdicts": [
+            {"client": client, "case": case, "verdict": "pass", **plain}
+            for client, case in (("go", "a/b/1"), ("go", "a/b/2"), ("java", "a/b/1"))
+        ],
+    }
+    Terminal(console).report(document, {"a/b/1": "a/b", "a/b/2": "a/b"}, every_case=False, folder="build")
+    rows = [line.split() for line in console.file.getvalue().splitlines()]
+    assert ["a/b/2", "pass", "-"] in rows
+    assert "cut short" in console.file.getvalue()

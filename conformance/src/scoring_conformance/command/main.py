@@ -23,7 +23,7 @@ from scoring_conformance.cases.loader import load_cases
 from scoring_conformance.clients.manifest import chosen_clients, reference_clients
 from scoring_conformance.command.terminal import Terminal
 from scoring_conformance.engine.results import exit_status, same
-from scoring_conformance.engine.run import DEFAULT_DEADLINE
+from scoring_conformance.engine.run import DEFAULT_DEADLINE, Run
 from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
 from scoring_conformance.pages import pages, rules
@@ -176,7 +176,7 @@ def _run(options: argparse.Namespace) -> int:
     try:
         with session.prepared() as run:
             terminal.begin(len(cases) * len(manifests))
-            asyncio.run(run.execute())
+            _execute(run)
     finally:
         terminal.end()
         if session.document:
@@ -188,6 +188,23 @@ def _run(options: argparse.Namespace) -> int:
         terminal.tell(f"required, but not selected: {', '.join(absent)}")
         return 1
     return exit_status(session.document, required)
+
+
+def _execute(run: Run) -> None:
+    """Run it; SIGTERM cancels it in order, as Ctrl-C does, and not in the middle of whatever it does."""
+
+    async def cancellable() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await run.execute()
+
+    try:
+        asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, _terminated)
 
 
 def _list(options: argparse.Namespace) -> int:

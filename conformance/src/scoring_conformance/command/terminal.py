@@ -102,18 +102,25 @@ class Terminal:
         cases = sorted({case for _, case in cells})
         for template, group in groupby(cases, key=lambda case: templates.get(case, case)):
             members = list(group)
-            each = [{cells[client, case]["verdict"] for case in members} for client in clients]
+            each = [{self._verdict(cells, client, case) for case in members} for client in clients]
             if len(members) > 1 and all(verdicts in ({"pass"}, {"not run"}) for verdicts in each):
                 row = (self._cell(verdict) for (verdict,) in each)
                 table.add_row(f"{template}/* [dim]({len(members)} cases)[/dim]", *row)
             else:
                 for case in members:
-                    table.add_row(escape(case), *(self._cell(cells[client, case]["verdict"]) for client in clients))
+                    row = (self._cell(self._verdict(cells, client, case)) for client in clients)
+                    table.add_row(escape(case), *row)
         return table
 
     @staticmethod
+    def _verdict(cells: Mapping[tuple[str, str], Mapping[str, Any]], client: str, case: str) -> str:
+        """A run that was cut short has not got to all."""
+        cell = cells.get((client, case))
+        return str(cell["verdict"]) if cell is not None else "-"
+
+    @staticmethod
     def _cell(verdict: str) -> str:
-        style = _STYLE[verdict]
+        style = _STYLE.get(verdict, "dim")
         return f"[{style}]{verdict}[/{style}]"
 
     def _failures(self, verdicts: Sequence[Mapping[str, Any]]) -> None:
