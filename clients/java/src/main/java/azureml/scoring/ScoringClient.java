@@ -365,7 +365,12 @@ public final class ScoringClient implements AutoCloseable {
    */
   public record AccessToken(String token, Instant refreshBy) {
 
-    /** Makes a token that serves until the service refuses it, or until a time. */
+    /**
+     * Makes a token that serves until a time, or until the service refuses it.
+     *
+     * @param token the token
+     * @param refreshBy when to ask for the next one; null: only after the service refused this one
+     */
     public AccessToken {
       Objects.requireNonNull(token, "token");
     }
@@ -1107,7 +1112,7 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     private static boolean isSuccess(int status) {
-      return status >= 200 && status <= 299;
+      return status / 100 == 2;
     }
 
     private String header(String name) {
@@ -1468,9 +1473,7 @@ public final class ScoringClient implements AutoCloseable {
   private static String hide(String text, Set<String> credentials) {
     String hidden = replaceHalves(text);
     for (String credential : longestFirst(credentials)) {
-      if (hidden.indexOf(credential) >= 0 || hidden.indexOf('\\') >= 0) {
-        hidden = anySpelling(credential).matcher(hidden).replaceAll("***");
-      }
+      hidden = anySpelling(credential).matcher(hidden).replaceAll("***");
     }
     return hidden;
   }

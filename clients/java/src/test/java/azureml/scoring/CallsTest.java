@@ -14,6 +14,7 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -21,6 +22,11 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** JSON, bytes, swagger and health. */
 class CallsTest {
+  @BeforeAll
+  static void warmUp() throws Exception {
+    OneAttempt.warmUp();
+  }
+
   private static String json(String reply) throws Exception {
     try (ScriptedServer server = ScriptedServer.replying("200 OK", reply);
         ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
@@ -289,7 +295,7 @@ class CallsTest {
             new ScriptedServer((request, connection) -> connection.awaitEnd());
         ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
       TransportException error =
-          assertThrows(TransportException.class, () -> client.isHealthy(Duration.ofMillis(200)));
+          assertThrows(TransportException.class, () -> client.isHealthy(Duration.ofMillis(300)));
       assertTrue(error.timedOut());
       assertEquals(1, error.attempts());
     }
@@ -298,7 +304,7 @@ class CallsTest {
   // Proves B34.
   @Test
   void everyCallTakesALimit() throws Exception {
-    Duration limit = Duration.ofMillis(200);
+    Duration limit = Duration.ofMillis(300);
     try (ScriptedServer server =
             new ScriptedServer((request, connection) -> connection.awaitEnd());
         ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
@@ -311,7 +317,7 @@ class CallsTest {
         TransportException error = assertThrows(TransportException.class, call);
         assertTrue(error.timedOut());
         assertTrue(
-            error.getMessage().contains("no complete reply within 0.2 s"), error.getMessage());
+            error.getMessage().contains("no complete reply within 0.3 s"), error.getMessage());
       }
     }
   }

@@ -20,6 +20,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -32,6 +33,11 @@ class RetryTest {
   private static final byte[] BUSY = reply("503 Busy", "busy");
   private final FakeTime time = new FakeTime(0.5);
   private final List<Retry> retries = new ArrayList<>();
+
+  @BeforeAll
+  static void warmUp() throws Exception {
+    OneAttempt.warmUp();
+  }
 
   private ScoringClient.Builder builder(String uri) {
     return ScoringClient.builder(uri).time(time).onRetry(retries::add);

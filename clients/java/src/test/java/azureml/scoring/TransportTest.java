@@ -19,6 +19,7 @@ import java.net.URI;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -26,7 +27,12 @@ import org.junit.jupiter.params.provider.CsvSource;
 /** No whole answer: B03, B30, B32, B33, B34, B40, B60, B64, and the proxy. */
 class TransportTest {
   private static final double[][] ROWS = {{1.5}};
-  private static final Duration SHORT = Duration.ofMillis(100);
+  private static final Duration SHORT = Duration.ofMillis(300);
+
+  @BeforeAll
+  static void warmUp() throws Exception {
+    OneAttempt.warmUp();
+  }
 
   private static TransportException failure(ScoringClient client) {
     TransportException failure = assertThrows(TransportException.class, () -> client.score(ROWS));
@@ -144,7 +150,7 @@ class TransportTest {
         ScoringClient client = OneAttempt.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException failure = failure(client);
       assertTrue(failure.timedOut());
-      assertEquals("no complete reply within 0.1 s", what(failure));
+      assertEquals("no complete reply within 0.3 s", what(failure));
       server.awaitEndOfConnection();
     }
   }
@@ -158,10 +164,10 @@ class TransportTest {
         ScoringClient hasty = OneAttempt.builder(server.uri("/score")).timeout(SHORT).build()) {
       TransportException shortened =
           assertThrows(TransportException.class, () -> patient.score(ROWS, SHORT));
-      assertEquals("no complete reply within 0.1 s", what(shortened));
+      assertEquals("no complete reply within 0.3 s", what(shortened));
       TransportException kept =
           assertThrows(TransportException.class, () -> hasty.score(ROWS, Duration.ofDays(1)));
-      assertEquals("no complete reply within 0.1 s", what(kept));
+      assertEquals("no complete reply within 0.3 s", what(kept));
     }
   }
 
@@ -176,7 +182,7 @@ class TransportTest {
       TransportException failure = failure(client);
       assertTrue(failure.timedOut());
       assertTrue(
-          failure.getMessage().endsWith("/score: no connection within 0.1 s (1 attempt)"),
+          failure.getMessage().endsWith("/score: no connection within 0.3 s (1 attempt)"),
           failure.getMessage());
     }
   }
