@@ -63,7 +63,7 @@ public sealed class QuickstartBuild : IAsyncLifetime
 }
 
 /// <summary>The quickstart, as a reader runs it.</summary>
-public sealed class QuickstartTests(QuickstartBuild build) : IClassFixture<QuickstartBuild>
+public sealed class QuickstartProgramTests(QuickstartBuild build) : IClassFixture<QuickstartBuild>
 {
     private const string Predictions = "[217.67978776218715, 224.78937091757172]";
     private readonly Dictionary<string, string> _environment = new(StringComparer.Ordinal);
