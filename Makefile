@@ -73,9 +73,11 @@ test-java: #- unit tests of the Java client, with its coverage: 95 % at least; o
 	  awk -F$(comma) 'NR > 1 {m += $$8; c += $$9} END {printf "ScoringClient.java: %.1f %% of lines\n"$(comma) 100 * c / (m + c)}' \
 	    clients/java/target/site/jacoco/jacoco.csv && clients/java/src/test/each-jdk.sh)
 
-test-csharp: #- unit tests of the C# client
-	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests && \
-	  dotnet test --project tests --no-build --culture de-DE)
+test-csharp: #- unit tests of the C# client, with its coverage: 95 % at least; in three cultures
+	$(call native,csharp,dotnet,cd clients/csharp && dotnet test --project tests --coverage --coverage-settings tests/coverage.settings.xml \
+	  --coverage-output-format cobertura --coverage-output $(CURDIR)/build/coverage-csharp.xml && \
+	  awk -f tests/coverage.awk $(CURDIR)/build/coverage-csharp.xml && for culture in de-DE tr-TR; do \
+	  dotnet test --project tests --no-build --culture $$culture --filter-not-class 'AzureML.Scoring.Tests.*Program*' || exit 1; done)
 
 test-matrix: test-matrix-embedded test-matrix-container #- the matrix under pytest, on both legs, and that both say the same
 	@if [ -f build/pytest-container/results.json ]; then \
