@@ -279,6 +279,7 @@ def prepare(program: Manifest) -> str | None:
 def measure(found: Sequence[Findings], effort: Effort, cores: Cores) -> None:
     """Run every program under every load, round by round; a program that fails is left out from then on."""
     for load in LOADS:
+        print(f"measuring: {load.name}", file=sys.stderr)
         with Service(load, cores.service) as service:
             for number in range(effort.rounds):
                 for findings in found:
@@ -397,6 +398,9 @@ def main(arguments: Sequence[str]) -> int:
     except CannotMeasure as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
     good = tell(found)
     write(RESULTS, found, effort, cores)
     return 1 if options.check and not good else 0
