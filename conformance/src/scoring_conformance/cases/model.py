@@ -78,6 +78,8 @@ class Case:
             found.add("ca_file")
         if any("cancel" in step for step in all_steps(self.script)):
             found.add("cancel")
+        if self.expect.get("released"):
+            found.add("close")
         return frozenset(found)
 
     @property
