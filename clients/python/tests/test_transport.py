@@ -306,7 +306,7 @@ sys.path.insert(0, sys.argv[1])
 from scoring_client import ScoringClient
 
 def ready(*_):
-    os.write(1, b"ready\n")  # a daemon thread that is inside print() when Python ends would crash it
+    os.write(1, b"ready\\n")  # a daemon thread that is inside print() when Python ends would crash it
 
 def wait(*_):
     ready()
