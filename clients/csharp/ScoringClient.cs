@@ -522,7 +522,7 @@ public sealed class ScoringClient : IDisposable
             {
                 var wanted = Math.Min(buffer.Length, most - (int)body.Length);
                 count = await stream.ReadAsync(buffer.AsMemory(0, wanted), cancellationToken).ConfigureAwait(false);
-                body.Write(buffer, 0, count);
+                body.Write(buffer.AsSpan(0, count));
             }
             while (count > 0 && body.Length < most);
         }
@@ -990,12 +990,12 @@ file static class Arguments
             throw new ArgumentException("the scoring URI must be an absolute http or https URI", parameter);
         }
 
-        if (authority.Contains('@'))
+        if (authority.Contains('@', StringComparison.Ordinal))
         {
             throw new ArgumentException("the scoring URI must not contain user info", parameter);
         }
 
-        if (target.Contains('#'))
+        if (target.Contains('#', StringComparison.Ordinal))
         {
             throw new ArgumentException("the scoring URI must not contain a fragment", parameter);
         }
@@ -1027,7 +1027,7 @@ file static class Arguments
         var rest = text[$"{uri.Scheme}://".Length..];
         var end = rest.AsSpan().IndexOfAny('/', '?', '#');
         (authority, target) = end < 0 ? (rest, "") : (rest[..end], rest[end..]);
-        return authority.Length > 0 && uri.Port != 0 && !authority.Contains('%')
+        return authority.Length > 0 && uri.Port != 0 && !authority.Contains('%', StringComparison.Ordinal)
             && target.Split('%').Skip(1).All(part => part.Length >= 2 && part[..2].All(char.IsAsciiHexDigit));
     }
 
