@@ -132,9 +132,9 @@ lint-java: #- the formatter's check, and javac with every warning an error
 	  mvn -q -B -f conformance/adapters/java/pom.xml spotless:check)
 
 lint-csharp: #- dotnet format and the analyzers
-	$(call native,csharp,dotnet,(cd clients/csharp && dotnet format tests --verify-no-changes); \
-	  dotnet format whitespace clients/csharp/quickstart --folder --verify-no-changes; \
-	  dotnet format whitespace conformance/adapters/csharp --folder --verify-no-changes)
+	$(call native,csharp,dotnet,(cd clients/csharp && dotnet format tests --verify-no-changes) && \
+	  for folder in clients/csharp/quickstart clients/csharp/example clients/csharp/bench conformance/adapters/csharp; do \
+	  dotnet format whitespace $$folder --folder --verify-no-changes || exit 1; done)
 
 .PHONY: truth fuzz-mock
 truth: setup #- the mock against the genuine server, the genuine SDKs and a generated client
