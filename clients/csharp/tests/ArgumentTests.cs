@@ -41,6 +41,7 @@ public sealed class ArgumentTests
     [InlineData("http://host/%7Euser", "the scoring URI must not contain needless percent escapes (%7E)")]
     [InlineData("http://host/%2e%2e/score", "the scoring URI must not contain needless percent escapes (%2e)")]
     [InlineData("http://host/score?a=%20%5F", "the scoring URI must not contain needless percent escapes (%5F)")]
+    // Proves B01.
     public void A_uri_that_cannot_be_sent_as_it_is_given_is_refused(string uri, string text)
     {
         var error = Assert.Throws<ArgumentException>(() => new ScoringClient(new Uri(uri, UriKind.RelativeOrAbsolute)));
@@ -60,6 +61,7 @@ public sealed class ArgumentTests
     [InlineData("secret\u007f", "the key has a character that cannot be sent in a header at position 6 (a trailing newline?)")]
     [InlineData("secrét", "the key has a character that cannot be sent in a header at position 4 (a trailing newline?)")]
     [InlineData("secret\r\nX-Injected: 1", "the key has a character that cannot be sent in a header at position 6 (a trailing newline?)")]
+    // Proves B02, B20.
     public void A_key_that_cannot_travel_is_refused_without_being_shown(string key, string text)
     {
         var error = Refused(new() { Key = key });
@@ -75,6 +77,7 @@ public sealed class ArgumentTests
     [InlineData("http://128.0.0.1/score")]
     [InlineData("http://0.0.0.0/score")]
     [InlineData("http://[::2]/score")]
+    // Proves B23.
     public void A_key_over_plain_http_needs_permission(string uri)
     {
         var error = Assert.Throws<ArgumentException>(() => new ScoringClient(new Uri(uri), new() { Key = "secret" }));
@@ -94,6 +97,7 @@ public sealed class ArgumentTests
     [InlineData("http://127.0.0.1:5001/score")]
     [InlineData("http://127.1.2.3/score")]
     [InlineData("http://[::1]:5001/score")]
+    // Proves B23.
     public void A_key_may_go_to_https_and_to_loopback(string uri) => Make(uri, new() { Key = "secret" });
 
     public static IEnumerable<TheoryDataRow<TimeSpan>> BadTimes() =>
@@ -169,7 +173,6 @@ public sealed class ArgumentTests
         Make("http://host/score", new() { TokenProvider = provider, AllowInsecureHttp = true });
     }
 
-    // Proves B02.
     [Theory]
     [InlineData("https://proxy:8080")]
     [InlineData("http://proxy")]
@@ -179,6 +182,7 @@ public sealed class ArgumentTests
     [InlineData("http://proxy:8080#part")]
     [InlineData("socks5://proxy:1080")]
     [InlineData("/proxy")]
+    // Proves B02.
     public void A_proxy_is_a_host_and_a_port(string proxy)
     {
         var error = Refused(new() { Proxy = new Uri(proxy, UriKind.RelativeOrAbsolute) });
@@ -193,12 +197,12 @@ public sealed class ArgumentTests
     [InlineData("http://[::1]:3128")]
     public void A_proxy_may_be_given(string proxy) => Make(new() { Proxy = new Uri(proxy) });
 
-    // Proves B02.
     [Theory]
     [InlineData("")]
     [InlineData("no certificate\n")]
     [InlineData("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
     [InlineData("-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n")]
+    // Proves B02.
     public void A_ca_file_without_a_certificate_is_refused(string text)
     {
         var file = System.IO.Path.GetTempFileName();
@@ -221,6 +225,7 @@ public sealed class ArgumentTests
     public void A_ca_file_that_cannot_be_read_is_refused(string file) =>
         Assert.StartsWith("the CA file cannot be read: ", Refused(new() { CaFile = file }).Message, StringComparison.Ordinal);
 
+    // Proves B02.
     [Theory]
     [InlineData(0)]
     [InlineData(-1)]
@@ -258,6 +263,7 @@ public sealed class ArgumentTests
     public void A_missing_clock_is_refused() =>
         Assert.Throws<ArgumentNullException>("options", () => Make(new() { TimeProvider = null! }));
 
+    // Proves B11.
     [Theory]
     [InlineData(double.NaN, "NaN")]
     [InlineData(double.PositiveInfinity, "Infinity")]

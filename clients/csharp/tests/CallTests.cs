@@ -30,7 +30,6 @@ public sealed class CallTests
         Assert.Equal(["application/json"], request.Values("Content-Type"));
     }
 
-    // Proves B13.
     [Theory]
     [InlineData("")]
     [InlineData(" ")]
@@ -41,6 +40,7 @@ public sealed class CallTests
     [InlineData("\uFEFF[]")]
     [InlineData("'text'")]
     [InlineData("// text\n1")]
+    // Proves B13.
     public async Task What_is_not_one_json_value_is_refused_before_anything_is_sent(string json)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[]"));
@@ -122,13 +122,13 @@ public sealed class CallTests
         Assert.All(server.Requests, request => Assert.Equal(image, request.Body));
     }
 
-    // Proves B02, B12.
     [Theory]
     [InlineData("", "the content type is empty")]
     [InlineData("a/b\r\nX: 1", "the content type has a character that cannot be sent in a header at position 3")]
     [InlineData(" a/b", "the content type has a character that cannot be sent in a header at position 0")]
     [InlineData("a/b ", "the content type has a character that cannot be sent in a header at position 3")]
     [InlineData("é/b", "the content type has a character that cannot be sent in a header at position 0")]
+    // Proves B02, B12.
     public async Task A_content_type_that_cannot_travel_is_refused(string type, string text)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[]"));
@@ -140,12 +140,12 @@ public sealed class CallTests
         Assert.Empty(server.Requests);
     }
 
-    // Proves B70.
     [Theory]
     [InlineData("/api/v1/service/s/score?a=1", "/api/v1/service/s/swagger.json")]
     [InlineData("/score", "/swagger.json")]
     [InlineData("/%c3%a9/score", "/%c3%a9/swagger.json")]
     [InlineData("", "/swagger.json")]
+    // Proves B70.
     public async Task Swagger_is_read_beside_the_scoring_uri(string target, string expected)
     {
         var count = 0;
@@ -180,7 +180,6 @@ public sealed class CallTests
         Assert.Equal($"GET http://{server.Authority}/swagger.json: 404: none (1 attempt)", error.Message);
     }
 
-    // Proves B71.
     [Theory]
     [InlineData(200, "Healthy", true)]
     [InlineData(200, "\"Healthy\"\n", true)]
@@ -188,6 +187,7 @@ public sealed class CallTests
     [InlineData(200, "", false)]
     [InlineData(503, "Healthy", false)]
     [InlineData(302, "Healthy", false)]
+    // Proves B71.
     public async Task Health_is_one_word_in_one_attempt(int status, string body, bool isHealthy)
     {
         await using var server = new RawServer(RawServer.Reply(status, body));

@@ -10,6 +10,7 @@ public sealed class LifetimeTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
+    // Proves B03.
     [Fact]
     public async Task A_disposed_client_says_so()
     {
@@ -24,6 +25,7 @@ public sealed class LifetimeTests
         Assert.Empty(server.Requests);
     }
 
+    // Proves B03.
     [Fact]
     public async Task Disposing_closes_idle_connections()
     {

@@ -76,6 +76,7 @@ public sealed class ReplyTests
     [InlineData("[]", "the reply has 0 predictions for 2 rows")]
     [InlineData("[1.5]", "the reply has 1 predictions for 2 rows")]
     [InlineData("[1.5, 2.5, 3.5]", "the reply has 3 predictions for 2 rows")]
+    // Proves B47, B51, B64.
     public async Task Anything_else_is_refused_in_words(string body, string reason)
     {
         var error = await RefusedAsync(Encoding.UTF8.GetBytes(body));
@@ -91,9 +92,11 @@ public sealed class ReplyTests
     [InlineData(new byte[] { (byte)'[', (byte)'"', 0xC3, (byte)'"', (byte)']' })]
     [InlineData(new byte[] { (byte)'[', (byte)'"', 0xED, 0xA0, 0x80, (byte)'"', (byte)']' })]
     [InlineData(new byte[] { 0xFF, 0xFE, (byte)'[', 0, (byte)']', 0 })]
+    // Proves B51.
     public async Task A_body_that_is_not_utf_8_is_refused(byte[] body) =>
         Assert.Equal("the reply is not valid UTF-8", (await RefusedAsync(body)).Reason);
 
+    // Proves B52.
     [Theory]
     [InlineData(65)]
     [InlineData(100_000)]
@@ -104,6 +107,7 @@ public sealed class ReplyTests
         Assert.Equal("the reply is not JSON", (await RefusedAsync(Encoding.UTF8.GetBytes(body))).Reason);
     }
 
+    // Proves B52.
     [Fact]
     public async Task Sixty_four_levels_are_read()
     {
@@ -120,6 +124,7 @@ public sealed class ReplyTests
     public async Task An_excerpt_is_one_line_without_control_characters(string body, string excerpt) =>
         Assert.Equal(excerpt, (await RefusedAsync(Encoding.UTF8.GetBytes(body))).Excerpt.Trim());
 
+    // Proves B64.
     [Fact]
     public async Task An_excerpt_has_300_characters_at_most_and_no_half_of_a_pair()
     {
@@ -136,6 +141,7 @@ public sealed class ReplyTests
     [InlineData("Content-Encoding: identity")]
     [InlineData("Content-Encoding: IDENTITY")]
     [InlineData("Content-Encoding:")]
+    // Proves B52.
     public async Task Labels_do_not_change_what_came(string header)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[1.5]", header));
@@ -144,6 +150,7 @@ public sealed class ReplyTests
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
 
+    // Proves B53.
     [Theory]
     [InlineData("gzip", "gzip")]
     [InlineData("br", "br")]
@@ -159,6 +166,7 @@ public sealed class ReplyTests
         Assert.Equal($"POST {server.Uri}: {error.Reason} (1 attempt)", error.Message);
     }
 
+    // Proves B50.
     [Theory]
     [InlineData(200)]
     [InlineData(201)]
@@ -171,6 +179,7 @@ public sealed class ReplyTests
         Assert.Equal(1.5, Assert.Single(await client.ScoreAsync([[1]], Cancel)));
     }
 
+    // Proves B50.
     [Fact]
     public async Task Interim_replies_are_skipped()
     {
@@ -197,6 +206,7 @@ public sealed class ReplyTests
     [InlineData("Transfer-Encoding: chunked\r\n\r\n6\r\n[1.50]\r\n0\r\n\r\n", true)]
     [InlineData("Transfer-Encoding: chunked\r\n\r\n4\r\n[1.5\r\n3\r\n00]\r\n0\r\n\r\n", false)]
     [InlineData("Transfer-Encoding: chunked\r\n\r\n7\r\n[1.500]\r\n", false)]
+    // Proves B47, B54.
     public async Task A_reply_may_be_as_large_as_the_limit_and_not_larger(string reply, bool fits)
     {
         await using var server = new RawServer($"HTTP/1.1 200 OK\r\n{reply}");

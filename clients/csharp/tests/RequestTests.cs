@@ -14,6 +14,7 @@ public sealed class RequestTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
+    // Proves B10, B12, B14, B15, B16, B17.
     [Fact]
     public async Task A_call_is_one_post_with_these_lines_and_no_others()
     {
@@ -39,6 +40,7 @@ public sealed class RequestTests
             request.Headers.Order(StringComparer.Ordinal));
     }
 
+    // Proves B14.
     [Fact]
     public async Task Without_a_key_there_is_no_authorization()
     {
@@ -72,6 +74,7 @@ public sealed class RequestTests
     [InlineData("/a.b/..c/.d?x=..")]
     [InlineData("/%F0%9f%98%80")]
     [InlineData("/%ff")]
+    // Proves B01.
     public async Task Path_and_query_arrive_exactly_as_given(string target)
     {
         await using var server = new RawServer(RawServer.Reply(200, "[1]"));
@@ -100,6 +103,7 @@ public sealed class RequestTests
     [InlineData("tr-TR")]
     [InlineData("sv-SE")]
     [InlineData("ar-SA")]
+    // Proves B10.
     public async Task Doubles_arrive_and_return_bit_for_bit_in_every_culture(string culture)
     {
         double[] cells =
@@ -119,6 +123,7 @@ public sealed class RequestTests
         Assert.All(texts, text => Assert.Matches("[.E]", text)); // else the service reads an integer
     }
 
+    // Proves B11.
     [Fact]
     public async Task Rows_of_any_shape_and_type_of_list_go_out_as_they_are()
     {
@@ -134,6 +139,7 @@ public sealed class RequestTests
             server.Requests.Select(request => request.Text));
     }
 
+    // Proves B03, B15, B16.
     [Fact]
     public async Task Calls_share_a_connection_and_have_ids_of_their_own()
     {
@@ -167,6 +173,7 @@ public sealed class RequestTests
     [InlineData(303)]
     [InlineData(307)]
     [InlineData(308)]
+    // Proves B22.
     public async Task A_redirect_is_not_followed(int status)
     {
         await using var elsewhere = new RawServer(RawServer.Reply(200, "[1]"));

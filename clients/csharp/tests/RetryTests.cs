@@ -112,13 +112,13 @@ public sealed class RetryTests
         Assert.Equal(4, handler.RequestCount);
     }
 
-    // Proves B40.
     [Theory]
     [InlineData("", "the connection was closed before the reply")]
     [InlineData("HTTP/1.1 200 OK\r\nContent-Le", "the connection was closed before the reply")]
     [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[1", "the reply was cut off")]
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "the reply is not valid HTTP")]
     [InlineData("SSH-2.0-OpenSSH_9.2\r\n", "the reply is not valid HTTP")]
+    // Proves B40.
     public async Task What_the_network_lost_is_sent_again(string lost, string reason)
     {
         var told = new List<ScoringRetry>();
@@ -139,12 +139,12 @@ public sealed class RetryTests
         Assert.Equal((1, reason), (Assert.Single(told).Attempt, told[0].Reason));
     }
 
-    // Proves B40.
     [Theory]
     [InlineData(HttpRequestError.NameResolutionError, true)]
     [InlineData(HttpRequestError.ConnectionError, true)]
     [InlineData(HttpRequestError.ConfigurationLimitExceeded, false)]
     [InlineData(HttpRequestError.ProxyTunnelError, false)]
+    // Proves B40.
     public void A_failure_without_a_reply_is_repeated_where_the_network_is_the_cause(HttpRequestError kind, bool repeated)
     {
         var failure = new ScoringClient.Failure(new HttpRequestException(kind, "text"));

@@ -24,6 +24,7 @@ public sealed class SecretTests
         "Qm\\/9\\u002bx\\\"\\u005ck\\u003cZz\\u003D",
         string.Concat(Key.Select(character => $"\\u{(int)character:x4}")));
 
+    // Proves B21.
     [Theory]
     [MemberData(nameof(Echoes))]
     public async Task A_reply_that_echoes_the_key_is_shown_without_it(string echo)
@@ -34,6 +35,7 @@ public sealed class SecretTests
         Assert.Equal("POST http://127.0.0.1/score: the reply is not JSON: <***> and [***] (1 attempt)", error.Message);
     }
 
+    // Proves B21.
     [Theory]
     [MemberData(nameof(Echoes))]
     public async Task A_message_that_echoes_the_key_is_shown_without_it(string echo)
@@ -61,6 +63,7 @@ public sealed class SecretTests
         Assert.Equal("{\"error\": \"no ***\"}", error.Excerpt);
     }
 
+    // Proves B21.
     [Theory]
     [InlineData(65_536 - 5)]
     [InlineData(65_536 - 1)]
@@ -103,6 +106,7 @@ public sealed class SecretTests
         Assert.Equal("from A to Q", error.ServiceMessage);
     }
 
+    // Proves B21.
     [Fact]
     public async Task Headers_that_echo_the_key_are_shown_without_it()
     {
@@ -151,6 +155,7 @@ public sealed class SecretTests
         Assert.DoesNotContain("password", error.ToString(), StringComparison.Ordinal);
     }
 
+    // Proves B21.
     [Fact]
     public void No_text_and_no_public_property_shows_the_key()
     {

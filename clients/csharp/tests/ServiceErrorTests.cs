@@ -16,6 +16,7 @@ public sealed class ServiceErrorTests
     public static TheoryData<int> Statuses() => new(
         [300, 304, 399, 400, 401, 403, 404, 405, 408, 409, 413, 415, 418, 424, 429, 431, 499, 500, 501, 502, 503, 504, 599, 600, 999]);
 
+    // Proves B46, B50.
     [Theory]
     [MemberData(nameof(Statuses))]
     public async Task Every_other_status_is_a_service_error_after_one_request(int status)
@@ -75,6 +76,7 @@ public sealed class ServiceErrorTests
     [InlineData("{\"message\": null, \"error\": [], \"detail\": [{}]}", "")]
     [InlineData("{\"message\": \"\\ud800\", \"detail\": \"no\"}", "no")]
     [InlineData("{\"\\ud800\": 1, \"message\": \"no\"}", "no")]
+    // Proves B62.
     public async Task The_services_own_words_are_found_in_any_body(string body, string message)
     {
         var error = await FailAsync(Encoding.UTF8.GetBytes(body));
@@ -93,6 +95,7 @@ public sealed class ServiceErrorTests
         Assert.Equal("n\uFFFDo", error.ServiceMessage);
     }
 
+    // Proves B62.
     [Fact]
     public async Task A_deep_body_crashes_nothing()
     {
@@ -101,6 +104,7 @@ public sealed class ServiceErrorTests
         Assert.Equal(503, error.Status);
     }
 
+    // Proves B63.
     [Fact]
     public async Task The_text_shows_300_characters_of_the_message_on_one_line()
     {
@@ -110,6 +114,7 @@ public sealed class ServiceErrorTests
         Assert.Equal($"POST http://host/score: 503: a  b {new string('x', 294)}… (1 attempt)", error.Message);
     }
 
+    // Proves B63.
     [Fact]
     public async Task The_text_shows_no_query()
     {
@@ -121,6 +126,7 @@ public sealed class ServiceErrorTests
         Assert.Equal("POST https://host:8443/a/score: 404 (1 attempt)", error.Message);
     }
 
+    // Proves B61.
     [Fact]
     public async Task Everything_that_the_headers_say_is_in_the_error()
     {
@@ -155,6 +161,7 @@ public sealed class ServiceErrorTests
         Assert.False(error.RunFunctionFailed);
     }
 
+    // Proves B61.
     [Theory]
     [InlineData("x-ms-request-id: rq-2", "rq-2")]
     [InlineData("x-request-id:\r\nx-ms-request-id: rq-2", "rq-2")]
@@ -190,6 +197,7 @@ public sealed class ServiceErrorTests
     [InlineData(65_536, 65_536)]
     [InlineData(65_537, 65_536)]
     [InlineData(5_000_000, 65_536)]
+    // Proves B54.
     public async Task The_body_of_an_error_is_cut_and_never_refused(int length, int kept)
     {
         await using var server = new RawServer(RawServer.Reply(500, new string('x', length)));
@@ -201,6 +209,7 @@ public sealed class ServiceErrorTests
         Assert.Equal(kept, error.ServiceMessage.Length);
     }
 
+    // Proves B50.
     [Theory]
     [InlineData("Content-Length: 100\r\n\r\npart of it")]
     [InlineData("Transfer-Encoding: chunked\r\n\r\na\r\npart of it\r\n")]

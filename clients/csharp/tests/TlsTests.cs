@@ -21,6 +21,7 @@ public sealed class TlsTests : IDisposable
 
     public void Dispose() => _authority.Dispose();
 
+    // Proves B17, B18.
     [Theory]
     [InlineData(SslProtocols.Tls12)]
     [InlineData(SslProtocols.Tls13)]
@@ -36,6 +37,7 @@ public sealed class TlsTests : IDisposable
         Assert.Equal("POST /score HTTP/1.1", Assert.Single(server.Requests).Line);
     }
 
+    // Proves B18, B41.
     [Theory]
     [InlineData("other.example", 1, "RemoteCertificateNameMismatch")]
     [InlineData("127.0.0.1", -1, "NotTimeValid")]
@@ -74,6 +76,7 @@ public sealed class TlsTests : IDisposable
         }
     }
 
+    // Proves B18, B41.
     [Fact]
     public async Task A_certificate_of_an_unknown_authority_is_refused()
     {
@@ -86,6 +89,7 @@ public sealed class TlsTests : IDisposable
         Assert.Empty(server.Requests);
     }
 
+    // Proves B18.
     [Fact]
     public void Only_tls_1_2_and_later_are_offered()
     {
@@ -95,6 +99,7 @@ public sealed class TlsTests : IDisposable
         Assert.Null(handler.SslOptions.RemoteCertificateValidationCallback);
     }
 
+    // Proves B41.
     [Fact]
     public async Task A_plain_answer_on_an_https_uri_is_refused()
     {
@@ -104,6 +109,7 @@ public sealed class TlsTests : IDisposable
         await RefusedAsync(client);
     }
 
+    // Proves B40.
     [Fact]
     public async Task A_close_inside_the_handshake_is_the_network()
     {

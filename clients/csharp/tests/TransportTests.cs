@@ -16,6 +16,7 @@ public sealed class TransportTests
 {
     private static CancellationToken Cancel => TestContext.Current.CancellationToken;
 
+    // Proves B40, B60, B64.
     [Fact]
     public async Task Nobody_listening()
     {
@@ -50,6 +51,7 @@ public sealed class TransportTests
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n[1]\r\n0\r\n\r\n", "the reply is not valid HTTP")]
     [InlineData("SSH-2.0-OpenSSH_9.2\r\n", "the reply is not valid HTTP")]
     [InlineData("HTTP/1.1 200 OK\r\nno colon\r\n\r\n[1]", "the reply is not valid HTTP")]
+    // Proves B40.
     public async Task A_reply_that_ends_early_or_is_none(string reply, string text)
     {
         await using var server = new RawServer(async exchange =>
@@ -107,6 +109,7 @@ public sealed class TransportTests
         Assert.Same(cause, error.InnerException);
     }
 
+    // Proves B40.
     [Fact]
     public async Task A_kept_connection_that_dies_with_the_second_request_is_one_failed_attempt()
     {
@@ -149,6 +152,7 @@ public sealed class TransportTests
         Assert.Equal(1, error.Attempts);
     }
 
+    // Proves B32.
     [Theory]
     [InlineData(HttpStatusCode.OK)]
     [InlineData(HttpStatusCode.ServiceUnavailable)]
@@ -175,6 +179,7 @@ public sealed class TransportTests
         }
     }
 
+    // Proves B31.
     [Fact]
     public async Task A_dripping_reply_is_under_the_limit_too()
     {
@@ -193,6 +198,7 @@ public sealed class TransportTests
         Assert.True((await FailAsync(client)).TimedOut);
     }
 
+    // Proves B30.
     [Fact]
     public async Task The_limit_of_a_connection_passes_inside_tls()
     {
@@ -238,6 +244,7 @@ public sealed class TransportTests
         Assert.True(error.TimedOut);
     }
 
+    // Proves B33.
     [Fact]
     public async Task A_cancelled_token_sends_nothing()
     {
@@ -252,6 +259,7 @@ public sealed class TransportTests
         Assert.Empty(server.Requests);
     }
 
+    // Proves B33, B34.
     [Fact]
     public async Task Cancelling_ends_the_wait_for_a_reply_and_closes_the_connection()
     {
@@ -273,6 +281,7 @@ public sealed class TransportTests
         await closed.Task.WaitAsync(Cancel);
     }
 
+    // Proves B33.
     [Fact]
     public async Task Cancelling_ends_the_making_of_a_connection()
     {
@@ -288,6 +297,7 @@ public sealed class TransportTests
         Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
     }
 
+    // Proves B33.
     [Theory]
     [InlineData(HttpStatusCode.OK)]
     [InlineData(HttpStatusCode.ServiceUnavailable)]
