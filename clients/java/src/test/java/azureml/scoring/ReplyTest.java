@@ -49,6 +49,12 @@ class ReplyTest {
     assertArrayEquals(new double[] {217.67978776218715, 224.78937091757172}, score(body), 0.0);
   }
 
+  // Proves B51.
+  @Test
+  void zeroKeepsItsSign() throws Exception {
+    assertArrayEquals(new double[] {-0.0, -0.0}, score("[-0, -0.0]"));
+  }
+
   @Test
   void wholeNumbersOfAnySizeAreNumbers() throws Exception {
     assertArrayEquals(
