@@ -33,7 +33,6 @@ import (
 	"fmt"
 	"html"
 	"io"
-	"io/fs"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -48,6 +47,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -55,27 +55,8 @@ import (
 
 // --- Options ---
 
-// What the zero values of [Options] mean.
-const (
-	DefaultTimeout        = 100 * time.Second
-	DefaultAttemptTimeout = 60 * time.Second
-	DefaultConnectTimeout = 10 * time.Second
-	DefaultMaxRetries     = 3
-	DefaultBaseDelay      = 800 * time.Millisecond
-	DefaultMaxDelay       = 60 * time.Second
-	DefaultMaxReplyBytes  = 64 << 20
-)
-
 // DefaultContentType is the media type of bytes of which nothing more is known; see [Client.ScoreBytes].
 const DefaultContentType = "application/octet-stream"
-
-var defaultRetryStatuses = []int{429, 500, 502, 503}
-
-const (
-	maxErrorBody = 64 << 10 // bytes of an error's body that are kept (B54)
-	maxText      = 300      // characters of a foreign text that an error's text shows (B63, B64)
-	maxIdle      = 64       // idle connections kept; the standard library keeps 2 a host
-)
 
 // Options change how a [Client] works. The zero value of each field means its default.
 type Options struct {
@@ -147,6 +128,13 @@ func NewKey(key string) Key {
 	return Key{reveal: func() string { return key }}
 }
 
+func (k Key) text() string {
+	if k.reveal == nil {
+		return ""
+	}
+	return k.reveal()
+}
+
 // TokenProvider fetches a token. All calls that need one share one fetch, so ctx is not that of a caller: it ends after
 // [Options].Timeout, and the fetch must end with it. An error reaches every waiting caller as it is, and is not repeated; but when
 // the token before is merely due to be refreshed, that one serves.
@@ -174,22 +162,12 @@ type Retry struct {
 
 // Client calls one scoring URI. It does not change, and goroutines may share it: make one and keep it, it reuses connections.
 type Client struct {
-	uri            *url.URL
-	key            Key
-	tokens         *tokenCache // nil without a provider
-	timeout        time.Duration
-	attemptTimeout time.Duration
-	connectTimeout time.Duration // zero when the HTTP client is the caller's
-	maxRetries     int
-	baseDelay      time.Duration
-	maxDelay       time.Duration
-	retryStatuses  []int
-	maxReplyBytes  int64
-	deployment     string
-	onRetry        func(Retry) error
-	random         func() float64
-	roundTrip      func(*http.Request) (*http.Response, error)
-	closeIdle      func()
+	uri       *url.URL
+	options   Options     // the defaults are filled in
+	tokens    *tokenCache // nil without a provider
+	random    func() float64
+	roundTrip func(*http.Request) (*http.Response, error)
+	closeIdle func()
 }
 
 // NewClient makes a client for an absolute http or https URI, whose path and query are used exactly as given (W02, C06).
@@ -205,39 +183,34 @@ func NewClient(scoringURI string, options Options) (*Client, error) {
 	if err := checkOptions(options, uri); err != nil {
 		return nil, err
 	}
-	c := &Client{
-		uri:            uri,
-		key:            options.Key,
-		timeout:        cmp.Or(options.Timeout, DefaultTimeout),
-		attemptTimeout: cmp.Or(options.AttemptTimeout, DefaultAttemptTimeout),
-		maxRetries:     max(0, cmp.Or(options.MaxRetries, DefaultMaxRetries)),
-		baseDelay:      cmp.Or(options.BaseDelay, DefaultBaseDelay),
-		maxDelay:       cmp.Or(options.MaxDelay, DefaultMaxDelay),
-		retryStatuses:  defaultRetryStatuses,
-		maxReplyBytes:  cmp.Or(options.MaxReplyBytes, DefaultMaxReplyBytes),
-		deployment:     options.Deployment,
-		onRetry:        options.OnRetry,
-		random:         rand.Float64,
+	options.Timeout = cmp.Or(options.Timeout, 100*time.Second)
+	options.AttemptTimeout = cmp.Or(options.AttemptTimeout, time.Minute)
+	options.MaxRetries = cmp.Or(options.MaxRetries, 3)
+	options.BaseDelay = cmp.Or(options.BaseDelay, 800*time.Millisecond)
+	options.MaxDelay = cmp.Or(options.MaxDelay, time.Minute)
+	options.MaxReplyBytes = cmp.Or(options.MaxReplyBytes, 64<<20)
+	options.RetryStatuses = slices.Clone(options.RetryStatuses)
+	if options.RetryStatuses == nil {
+		options.RetryStatuses = []int{429, 500, 502, 503}
 	}
-	if options.RetryStatuses != nil {
-		c.retryStatuses = slices.Clone(options.RetryStatuses)
-	}
+	c := &Client{uri: uri, random: rand.Float64}
 	if options.TokenProvider != nil {
-		c.tokens = &tokenCache{provider: options.TokenProvider, timeout: c.timeout}
+		c.tokens = &tokenCache{provider: options.TokenProvider, timeout: options.Timeout}
 	}
 	if options.HTTPClient != nil {
 		c.roundTrip = options.HTTPClient.Do
 		c.closeIdle = func() {} // the connections are not ours
-		return c, nil
+	} else {
+		options.ConnectTimeout = min(cmp.Or(options.ConnectTimeout, 10*time.Second), options.AttemptTimeout)
+		transport, err := newTransport(options, uri)
+		if err != nil {
+			return nil, err
+		}
+		// Without an http.Client there are no redirects and no cookies, and a 3xx with a broken Location keeps its status.
+		c.roundTrip = transport.RoundTrip
+		c.closeIdle = transport.CloseIdleConnections
 	}
-	c.connectTimeout = min(cmp.Or(options.ConnectTimeout, DefaultConnectTimeout), c.attemptTimeout)
-	transport, err := newTransport(options, c.connectTimeout, isLoopback(uri.Hostname()))
-	if err != nil {
-		return nil, err
-	}
-	// Without an http.Client there are no redirects and no cookies, and a 3xx with a broken Location keeps its status.
-	c.roundTrip = transport.RoundTrip
-	c.closeIdle = transport.CloseIdleConnections
+	c.options = options
 	return c, nil
 }
 
@@ -252,13 +225,13 @@ func (c *Client) Score(ctx context.Context, rows [][]float64) ([]float64, error)
 		return nil, err
 	}
 	call := c.newCall(http.MethodPost, c.uri, jsonType, payload)
-	reply, err := c.send(ctx, call, c.maxRetries)
+	reply, err := c.send(ctx, call, c.options.MaxRetries)
 	if err != nil {
 		return nil, err
 	}
 	predictions, reason := parsePredictions(reply, len(rows))
 	if reason != "" {
-		return nil, call.replyError(reason, reply, false)
+		return nil, call.replyError(reason, reply)
 	}
 	return predictions, nil
 }
@@ -283,7 +256,7 @@ func (c *Client) ScoreBytes(ctx context.Context, body []byte, contentType string
 	if err := checkHeader("content type", contentType, ' '); err != nil {
 		return nil, err
 	}
-	return c.send(ctx, c.newCall(http.MethodPost, c.uri, contentType, body), c.maxRetries)
+	return c.send(ctx, c.newCall(http.MethodPost, c.uri, contentType, body), c.options.MaxRetries)
 }
 
 // Swagger returns the service's OpenAPI document, from swagger.json beside the scoring URI (C52). A service that has none answers
@@ -320,7 +293,10 @@ func (c *Client) String() string {
 
 // --- Sending ---
 
-const jsonType = "application/json"
+const (
+	jsonType     = "application/json"
+	maxErrorBody = 64 << 10 // bytes of an error's body that are kept (B54)
+)
 
 // exchange is a call under way.
 type exchange struct {
@@ -338,19 +314,19 @@ func (c *Client) newCall(method string, uri *url.URL, contentType string, payloa
 
 // sendForJSON makes a call whose reply is any JSON value.
 func (c *Client) sendForJSON(ctx context.Context, call *exchange) (json.RawMessage, error) {
-	reply, err := c.send(ctx, call, c.maxRetries)
+	reply, err := c.send(ctx, call, c.options.MaxRetries)
 	if err != nil {
 		return nil, err
 	}
 	if _, reason := parseJSON(reply); reason != "" {
-		return nil, call.replyError(reason, reply, false)
+		return nil, call.replyError(reason, reply)
 	}
 	return withoutBOM(reply), nil
 }
 
 // send makes attempts within the client's time limit, and returns the body of a 2xx reply or what the last attempt came to.
 func (c *Client) send(ctx context.Context, call *exchange, maxRetries int) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, &timeoutError{noReply, c.timeout})
+	ctx, cancel := context.WithTimeoutCause(ctx, c.options.Timeout, &timeoutError{noReply, c.options.Timeout})
 	defer cancel()
 	refused := "" // the token that the service answered with a 401
 	credential, err := c.credential(ctx, call, refused)
@@ -359,23 +335,26 @@ func (c *Client) send(ctx context.Context, call *exchange, maxRetries int) ([]by
 		if outcome == nil {
 			return body, nil
 		}
-		if c.tokens != nil && refused == "" && isUnauthorized(outcome) {
+		service, _ := outcome.(*ServiceError)
+		if c.tokens != nil && refused == "" && service != nil && service.StatusCode == http.StatusUnauthorized {
 			refused = credential
 			if credential, err = c.credential(ctx, call, refused); err != nil || credential != refused {
 				continue // at once, and not counted as a retry (B25)
 			}
 		}
 		wait, again := c.nextWait(ctx, retries, outcome)
-		if retries == maxRetries || !again {
+		if retries >= maxRetries || !again {
 			return nil, outcome
 		}
-		if c.onRetry != nil {
-			if err := c.onRetry(Retry{call.Attempts, wait, outcome.(failure).reason()}); err != nil {
+		if c.options.OnRetry != nil {
+			if err := c.options.OnRetry(Retry{call.Attempts, wait, outcome.(Error).reason()}); err != nil {
 				return nil, err
 			}
 		}
-		if !sleep(ctx, wait) {
-			return nil, call.noReply(ctx, ctx.Err())
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, call.noReply(ctx, ctx.Err(), beforeReply)
 		}
 		retries++
 		credential, err = c.credential(ctx, call, refused)
@@ -390,37 +369,27 @@ func (c *Client) nextWait(ctx context.Context, retries int, outcome error) (wait
 	if service, ok := outcome.(*ServiceError); ok && service.RetryAfter != nil {
 		hint = *service.RetryAfter
 	}
-	wait = max(hint, backOff(retries, c.baseDelay, c.maxDelay, c.random()))
+	wait = max(hint, backOff(retries, c.options.BaseDelay, c.options.MaxDelay, c.random()))
 	deadline, _ := ctx.Deadline()
-	again = shouldRepeat(outcome, c.retryStatuses) && hint <= c.maxDelay && time.Now().Add(wait).Before(deadline)
+	again = shouldRepeat(outcome, c.options.RetryStatuses) && hint <= c.options.MaxDelay && time.Now().Add(wait).Before(deadline)
 	return wait, again
-}
-
-// sleep waits, and reports whether ctx lasted as long.
-func sleep(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // attempt makes one request and returns the body of a 2xx reply. What an error means is known by its type.
 func (c *Client) attempt(ctx context.Context, call *exchange, credential string) ([]byte, error) {
-	call.Attempts++
-	ctx, cancel := limitAttempt(ctx, c.connectTimeout, c.attemptTimeout)
+	if ctx.Err() != nil {
+		return nil, call.noReply(ctx, ctx.Err(), beforeReply)
+	}
+	ctx, progress, cancel := limitAttempt(ctx, c.options.ConnectTimeout, c.options.AttemptTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, call.Method, call.uri.String(), bytes.NewReader(call.payload))
 	if err != nil {
-		return nil, call.noReply(ctx, err)
+		return nil, err
 	}
-	if call.Method == http.MethodPost {
+	if call.contentType != "" {
 		request.Header.Set("Content-Type", call.contentType)
-		if c.deployment != "" {
-			request.Header.Set("azureml-model-deployment", c.deployment)
+		if c.options.Deployment != "" {
+			request.Header.Set("azureml-model-deployment", c.options.Deployment)
 		}
 	}
 	request.Header.Set("Accept-Encoding", "identity") // or an HTTPClient of the caller's asks for gzip
@@ -429,37 +398,41 @@ func (c *Client) attempt(ctx context.Context, call *exchange, credential string)
 		request.Header.Set("Authorization", "Bearer "+credential)
 	}
 
+	call.Attempts++
 	response, err := c.roundTrip(request)
+	if err != nil && !progress.connected.Load() {
+		return nil, call.noReply(ctx, err, connecting)
+	}
 	if err != nil {
-		return nil, call.noReply(ctx, err)
+		return nil, call.noReply(ctx, err, beforeReply)
 	}
 	defer response.Body.Close()
 	switch {
 	case response.StatusCode < 100:
-		return nil, call.noReply(ctx, fmt.Errorf("the reply has the status %03d, which is not HTTP", response.StatusCode))
+		return nil, call.noReply(ctx, fmt.Errorf("the status %03d is not HTTP", response.StatusCode), inReply)
 	case response.StatusCode < 200:
-		return nil, call.serviceError(response, nil, false) // 101: the stream that follows is no body
+		return nil, call.serviceError(response, nil) // 101: the stream that follows is no body
 	case response.StatusCode > 299:
 		// The status is the outcome, whatever becomes of the body (B50): unless the caller gives up meanwhile.
 		body, err := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
 		if err != nil && cancelled(ctx) {
 			return nil, ctx.Err()
 		}
-		return nil, call.serviceError(response, body, err != nil || len(body) == maxErrorBody)
+		return nil, call.serviceError(response, body)
 	}
 	if encoding := strings.Join(response.Header.Values("Content-Encoding"), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, call.replyError(fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil, false)
+		return nil, call.replyError(fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil)
 	}
 	var body bytes.Buffer
-	if length := min(response.ContentLength, c.maxReplyBytes, DefaultMaxReplyBytes); length > 0 {
+	if length := min(response.ContentLength, c.options.MaxReplyBytes, 64<<20); length > 0 {
 		body.Grow(int(length) + bytes.MinRead) // or a large reply is copied as it grows; what a header says is not trusted beyond that
 	}
-	_, err = body.ReadFrom(http.MaxBytesReader(nil, response.Body, c.maxReplyBytes))
+	_, err = body.ReadFrom(http.MaxBytesReader(nil, response.Body, c.options.MaxReplyBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, call.replyError(fmt.Sprintf("the reply is larger than %d bytes", c.maxReplyBytes), body.Bytes(), true)
+		return nil, call.replyError(fmt.Sprintf("the reply is larger than %d bytes", c.options.MaxReplyBytes), body.Bytes())
 	}
 	if err != nil {
-		return nil, call.noReply(ctx, &cutError{err})
+		return nil, call.noReply(ctx, err, inReply)
 	}
 	return body.Bytes(), nil
 }
@@ -480,41 +453,10 @@ func shouldRepeat(outcome error, retryStatuses []int) bool {
 			return slices.Contains(retryStatuses, failed.StatusCode)
 		}
 	case *TransportError:
-		return isNetwork(failed.Err)
+		return failed.network
 	default: // a success, a wrong reply, a caller who gave up
 		return false
 	}
-}
-
-// isNetwork tells failures of the network from a refusal of TLS, which lasts, and from slowness. Broken framing has no type of its
-// own, so what is not known is the network.
-func isNetwork(err error) bool {
-	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		switch cause := cause.(type) {
-		case *cutError:
-			return !isTimeout(err)
-		case *timeoutError:
-			return cause.what == noConnection
-		case *tls.CertificateVerificationError, tls.RecordHeaderError, *tunnelError:
-			return false
-		case *net.OpError:
-			if cause.Op == "dial" {
-				return true // its timeout, too: nothing was sent
-			}
-			if cause.Op == "remote error" || cause.Op == "local error" {
-				return false // a TLS alert, received or sent
-			}
-		}
-		if cause == http.ErrSchemeMismatch || strings.HasPrefix(cause.Error(), "tls: ") {
-			return false
-		}
-	}
-	return !isTimeout(err)
-}
-
-func isTimeout(err error) bool {
-	var timeout interface{ Timeout() bool }
-	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // backOff is the wait before retry n, of which 0 is the first, for a random number from 0 to 1 (B48).
@@ -523,61 +465,46 @@ func backOff(n int, baseDelay, maxDelay time.Duration, random float64) time.Dura
 	return time.Duration(min(float64(maxDelay), delay*(0.5+random)))
 }
 
-// retryHint is the wait that the headers of a reply ask for (C41): the first valid one of three.
-func retryHint(header http.Header, now time.Time) (hint time.Duration, ok bool) {
+// retryHint is the wait that the headers of a reply ask for (C41), the first valid one of three; nil: none.
+func retryHint(header http.Header, now time.Time) *time.Duration {
+	const most = 999_999_999
+	hint := most * time.Second
 	for _, source := range []struct {
 		name string
 		unit time.Duration
 	}{{"retry-after-ms", time.Millisecond}, {"x-ms-retry-after-ms", time.Millisecond}, {"Retry-After", time.Second}} {
-		text := strings.Trim(header.Get(source.name), " \t")
-		switch digits := strings.TrimLeft(text, "0"); {
-		case text == "" || strings.Trim(text, "0123456789") != "":
-		case len(digits) > 9:
-			return longestHint, true
-		default:
-			count, _ := strconv.ParseInt("0"+digits, 10, 64)
-			return time.Duration(count) * source.unit, true
+		count, err := strconv.ParseUint(strings.Trim(header.Get(source.name), " \t"), 10, 64)
+		if err == nil && count <= most {
+			hint = time.Duration(count) * source.unit
+		}
+		if err == nil || errors.Is(err, strconv.ErrRange) {
+			return &hint
 		}
 	}
 	text := strings.Trim(header.Get("Retry-After"), " \t")
 	date, err := time.Parse(http.TimeFormat, text)
-	if err != nil || !imfFixdate.MatchString(text) { // Parse alone takes names in any case
-		return 0, false
+	if err != nil || date.Format(http.TimeFormat)[len("Mon"):] != text[len("Mon"):] { // Parse alone takes other cases
+		return nil
 	}
-	return min(max(date.Sub(now), 0), longestHint), true
+	hint = min(max(date.Sub(now), 0), hint)
+	return &hint
 }
-
-const longestHint = 999_999_999 * time.Second
-
-var imfFixdate = regexp.MustCompile(`^[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT$`)
 
 // --- The credential ---
 
 // credential returns what the next attempt sends, "" without one. A token that the service refused is not used again.
 func (c *Client) credential(ctx context.Context, call *exchange, refused string) (credential string, err error) {
-	switch {
-	case c.tokens != nil:
+	credential = c.options.Key.text()
+	if c.tokens != nil {
 		credential, err = c.tokens.get(ctx, refused)
-	case c.key.reveal != nil:
-		credential = c.key.reveal()
-	default:
-		return "", nil
 	}
-	if timeout, ok := err.(*timeoutError); ok {
-		return "", &TransportError{call.Call, timeout}
+	if timeout, ours := err.(*timeoutError); ours {
+		err = &TransportError{Call: call.Call, Reason: timeout.Error(), Err: timeout}
 	}
-	if err != nil {
-		return "", err
-	}
-	if !slices.Contains(call.credentials, credential) {
+	if credential != "" {
 		call.credentials = append(call.credentials, credential)
 	}
-	return credential, nil
-}
-
-func isUnauthorized(outcome error) bool {
-	service, ok := outcome.(*ServiceError)
-	return ok && service.StatusCode == http.StatusUnauthorized
+	return credential, err
 }
 
 // tokenCache holds the last token, and the fetch of the next one that all callers share.
@@ -609,7 +536,7 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 		return t.token, nil
 	}
 	if t.current == nil && ctx.Err() == nil {
-		t.current = &tokenFetch{done: make(chan struct{}), err: errors.New("the token provider did not return")}
+		t.current = &tokenFetch{done: make(chan struct{})}
 		go t.fetch(t.current)
 	}
 	fetch := t.current
@@ -630,28 +557,24 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 
 // fetch calls the provider. It belongs to no caller: one who gives up does not end it.
 func (t *tokenCache) fetch(fetch *tokenFetch) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), t.timeout, &timeoutError{noToken, t.timeout})
+	ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
 	defer cancel()
-	var until time.Time
-	defer func() { // also when the provider ends its goroutine
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.current = nil
-		if fetch.err == nil {
-			t.token, t.until = fetch.token, until
-		}
-		close(fetch.done)
-	}()
 	fetched, err := t.provider(ctx)
-	if err == nil && fetched.token.reveal != nil {
-		fetch.token, until = fetched.token.reveal(), fetched.refreshBy
-	}
-	if err == nil {
+	switch {
+	case err == nil:
+		fetch.token = fetched.token.text()
 		err = checkHeader("token", fetch.token)
-	} else if ctx.Err() != nil {
-		err = context.Cause(ctx) // the provider's error says no more than that time ran out
+	case ctx.Err() != nil:
+		err = &timeoutError{noToken, t.timeout} // the provider's error says no more than that time ran out
 	}
 	fetch.err = err
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		t.token, t.until = fetch.token, fetched.refreshBy
+	}
+	t.current = nil
+	close(fetch.done)
 }
 
 // settle says what a fetch came to for a caller: when it failed, a token that is merely due serves once more; when it gave the
@@ -679,6 +602,13 @@ const (
 	noToken      = "no token"
 )
 
+// How far an attempt was, in the words for a connection that ends there.
+const (
+	connecting  = "the connection was closed inside TLS"
+	beforeReply = "the connection was closed before the reply"
+	inReply     = "the reply was cut off"
+)
+
 // timeoutError is the cause of a context that one of our own time limits ended.
 type timeoutError struct {
 	what  string
@@ -690,17 +620,6 @@ func (e *timeoutError) Error() string {
 }
 func (e *timeoutError) Timeout() bool { return true }
 
-// cutError says that the network failed inside the body of a 2xx reply.
-type cutError struct{ err error }
-
-func (e *cutError) Error() string { return "the reply was cut off: " + e.err.Error() }
-func (e *cutError) Unwrap() error { return e.err }
-
-// tunnelError says that a proxy answered, and refused.
-type tunnelError struct{ status string }
-
-func (e *tunnelError) Error() string { return "the proxy refused the tunnel: " + e.status }
-
 // cancelled reports whether the caller, and not a time limit of ours, ended ctx.
 func cancelled(ctx context.Context) bool {
 	_, ours := context.Cause(ctx).(*timeoutError)
@@ -708,93 +627,117 @@ func cancelled(ctx context.Context) bool {
 }
 
 // noReply makes the error for a request that got no complete reply.
-func (x *exchange) noReply(ctx context.Context, err error) error {
+func (x *exchange) noReply(ctx context.Context, err error, stage string) error {
 	if cancelled(ctx) {
 		return ctx.Err()
 	}
-	if ctx.Err() != nil {
-		err = context.Cause(ctx)
+	if timeout, ours := context.Cause(ctx).(*timeoutError); ours {
+		err = timeout
+		if stage == connecting {
+			err = &timeoutError{noConnection, timeout.limit}
+		}
 	}
-	if inner := (*url.Error)(nil); errors.As(err, &inner) {
-		err = inner.Err // the outer text holds the query
+	if outer := (*url.Error)(nil); errors.As(err, &outer) {
+		err = outer.Err // the outer text holds the query
 	}
-	if errors.Is(err, io.EOF) {
-		err = fmt.Errorf("the connection was closed before the reply: %w", err)
+	reason, network := explain(err, stage)
+	if text := x.mask(err.Error()); text != err.Error() {
+		err = errors.New(text) // it quotes what the server sent, and the server echoes the key
 	}
-	if text := err.Error(); x.mask(text, false) != text {
-		err = errors.New(x.mask(text, false)) // it quotes what the server sent, and the server echoes the key
-	}
-	return &TransportError{Call: x.Call, Err: err}
+	return &TransportError{x.Call, x.mask(reason), err, network}
 }
 
-func (x *exchange) serviceError(response *http.Response, body []byte, cut bool) error {
+// explain says in words why there is no reply, and whether that was the network, which may be tried again. Broken framing has no type
+// of its own, so what is not known is the network.
+func explain(err error, stage string) (reason string, network bool) {
+	var timeout *timeoutError
+	var operation *net.OpError
+	isDial := errors.As(err, &operation) && operation.Op == "dial"
+	switch {
+	case errors.As(err, &timeout):
+		return err.Error(), timeout.what == noConnection
+	case stage != inReply && isRefusal(err):
+		return err.Error(), false
+	case errors.As(err, new(*net.DNSError)):
+		return "the host name cannot be resolved", true
+	case isTimeout(err):
+		return err.Error(), isDial // nothing was sent
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused", true
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "the connection was reset", true
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return stage, true
+	case stage == inReply, strings.Contains(err.Error(), "HTTP/1.x transport connection broken"):
+		return "the reply is not valid HTTP", true
+	default:
+		return err.Error(), true
+	}
+}
+
+// errTunnel says that a proxy answered, and refused.
+var errTunnel = errors.New("the proxy refused the tunnel")
+
+// isRefusal tells a refusal of TLS or of a proxy, which lasts. An alert has a type that is not exported, and some have none.
+func isRefusal(err error) bool {
+	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
+		if cause == errTunnel || cause == http.ErrSchemeMismatch || strings.HasPrefix(cause.Error(), "tls: ") {
+			return true
+		}
+	}
+	return false
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func (x *exchange) serviceError(response *http.Response, body []byte) error {
 	header := response.Header
-	requestID := header.Get("x-request-id")
-	if requestID == "" {
-		requestID = header.Get("x-ms-request-id")
-	}
-	modelStatus, err := strconv.ParseUint(header.Get("ms-azureml-model-error-statuscode"), 10, 16)
-	if err != nil {
-		modelStatus = 0
-	}
-	var retryAfter *time.Duration
-	if hint, ok := retryHint(header, time.Now()); ok {
-		retryAfter = &hint
-	}
+	modelStatus, _ := strconv.ParseUint(header.Get("ms-azureml-model-error-statuscode"), 10, 16)
 	return &ServiceError{
 		Call:              x.Call,
 		StatusCode:        response.StatusCode,
-		Message:           x.mask(serviceMessage(body), cut),
+		Message:           x.mask(serviceMessage(body)),
 		Body:              body,
-		RequestID:         x.mask(requestID, false),
-		RetryAfter:        retryAfter,
+		RequestID:         x.mask(cmp.Or(header.Get("x-request-id"), header.Get("x-ms-request-id"))),
+		RetryAfter:        retryHint(header, time.Now()),
 		ModelStatus:       int(modelStatus),
-		ModelReason:       x.mask(header.Get("ms-azureml-model-error-reason"), false),
+		ModelReason:       x.mask(header.Get("ms-azureml-model-error-reason")),
 		RunFunctionFailed: strings.EqualFold(header.Get("x-ms-run-function-failed"), "true"),
 	}
 }
 
-func (x *exchange) replyError(reason string, body []byte, cut bool) error {
-	const enough = maxText * utf8.UTFMax
-	if len(body) > enough {
-		body, cut = body[:enough], true
-	}
-	return &ReplyError{Call: x.Call, Reason: printable(x.mask(reason, false)), Excerpt: printable(x.mask(string(body), cut))}
+func (x *exchange) replyError(reason string, body []byte) error {
+	return &ReplyError{Call: x.Call, Reason: printable(x.mask(reason)), Excerpt: printable(x.mask(string(body)))}
 }
 
-// mask hides the credentials in a text that came from outside, also where JSON escapes some of their characters; in a text that was
-// cut, also the beginning of a credential at its end.
-func (x *exchange) mask(text string, cut bool) string {
-	const hidden = "***"
+// mask hides the credentials in a text that came from outside, and the beginning of one at its end, where it may have been cut.
+func (x *exchange) mask(text string) string {
 	for _, secret := range x.credentials {
-		text = strings.ReplaceAll(text, secret, hidden)
-		if strings.Contains(text, `\`) {
-			var escaped strings.Builder
-			for _, c := range secret {
-				fmt.Fprintf(&escaped, `(?:\\?%s|\\u00(?i:%02x))`, regexp.QuoteMeta(string(c)), c)
-			}
-			text = regexp.MustCompile(escaped.String()).ReplaceAllLiteralString(text, hidden)
-		}
-		for n := len(secret) - 1; cut && n > 0; n-- {
-			if rest, found := strings.CutSuffix(text, secret[:n]); found {
-				text = rest + hidden
-				break
+		text = strings.ReplaceAll(text, secret, "***")
+		for n := len(secret) - 1; n > 3; n-- {
+			if rest, cut := strings.CutSuffix(text, secret[:n]); cut {
+				text = rest + "***"
 			}
 		}
 	}
 	return text
 }
 
-// printable makes one line of at most maxText characters from a text that came from outside.
+// printable makes one line of 300 characters at most from a text that came from outside (B63, B64).
 func printable(text string) string {
+	const most = 300
+	text = text[:min(len(text), (most+1)*utf8.UTFMax)]
 	text = strings.Map(func(r rune) rune {
 		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
 			return ' '
 		}
 		return r
 	}, text) // which replaces invalid UTF-8 too
-	if runes := []rune(text); len(runes) > maxText {
-		text = string(runes[:maxText-1]) + "…"
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most-1]) + "…"
 	}
 	return strings.TrimSpace(text)
 }
@@ -849,22 +792,19 @@ type Call struct {
 }
 
 // FailedCall returns the call.
-func (c Call) FailedCall() Call {
-	return c
-}
+func (c Call) FailedCall() Call { return c }
 
 // Error is what [*ServiceError], [*TransportError] and [*ReplyError] have in common: errors.As finds any of them with it.
 type Error interface {
 	error
 	FailedCall() Call
+	reason() string // without the call
 }
 
 // ArgumentError is a bad argument to [NewClient] or a call, or a bad token; nothing was sent.
 type ArgumentError string
 
-func (e ArgumentError) Error() string {
-	return string(e)
-}
+func (e ArgumentError) Error() string { return string(e) }
 
 // ServiceError is an answer with a status other than 2xx. Redirects are among them: they are not followed.
 type ServiceError struct {
@@ -879,33 +819,25 @@ type ServiceError struct {
 	RunFunctionFailed bool           // x-ms-run-function-failed: the scoring script itself failed (C38)
 }
 
-func (e *ServiceError) Error() string {
-	return e.describe(e.reason(), e.RequestID)
-}
-
+func (e *ServiceError) Error() string  { return e.describe(e.reason(), e.RequestID) }
 func (e *ServiceError) reason() string { return joined(strconv.Itoa(e.StatusCode), e.Message) }
 
 // TransportError says that no complete answer came: the network, TLS or a time limit. The model may have run all the same.
 type TransportError struct {
 	Call
-	Err error
+	Reason  string // what happened, in words
+	Err     error  // the cause, in the words of the system
+	network bool   // another attempt may find the network better
 }
 
-func (e *TransportError) Error() string {
-	return e.describe(e.reason(), "")
-}
-
-func (e *TransportError) reason() string { return joined(e.Err.Error()) }
+func (e *TransportError) Error() string  { return e.describe(e.reason(), "") }
+func (e *TransportError) reason() string { return printable(e.Reason) }
 
 // Unwrap returns the cause.
-func (e *TransportError) Unwrap() error {
-	return e.Err
-}
+func (e *TransportError) Unwrap() error { return e.Err }
 
 // Timeout reports whether a time limit passed, the client's or the system's.
-func (e *TransportError) Timeout() bool {
-	return isTimeout(e.Err)
-}
+func (e *TransportError) Timeout() bool { return isTimeout(e.Err) }
 
 // ReplyError is a 2xx answer that is wrong: for [Client.Score] not one finite number for each row.
 type ReplyError struct {
@@ -914,27 +846,15 @@ type ReplyError struct {
 	Excerpt string // the beginning of the answer, 300 characters at most; empty when there is none
 }
 
-func (e *ReplyError) Error() string {
-	return e.describe(e.reason(), "")
-}
-
+func (e *ReplyError) Error() string  { return e.describe(e.reason(), "") }
 func (e *ReplyError) reason() string { return joined(e.Reason, e.Excerpt) }
 
-// failure is an Error that says what an attempt came to.
-type failure interface {
-	Error
-	reason() string
-}
-
-// joined makes one line from texts that may be foreign and empty.
-func joined(parts ...string) string {
-	var lines []string
-	for _, part := range parts {
-		if part != "" {
-			lines = append(lines, printable(part))
-		}
+// joined makes one line from two texts, of which the second may be foreign or empty.
+func joined(what, text string) string {
+	if text = printable(text); text == "" {
+		return what
 	}
-	return strings.Join(lines, ": ")
+	return what + ": " + text
 }
 
 // describe makes the text of an error.
@@ -953,27 +873,24 @@ func (c Call) describe(reason, requestID string) string {
 
 // checkOptions refuses options that make no sense (B02).
 func checkOptions(options Options, uri *url.URL) error {
-	if options.Key.reveal != nil {
-		if err := checkHeader("key", options.Key.reveal()); err != nil {
+	hasKey, hasProvider := options.Key.reveal != nil, options.TokenProvider != nil
+	if hasKey {
+		if err := checkHeader("key", options.Key.text()); err != nil {
 			return err
 		}
-		if options.TokenProvider != nil {
-			return ArgumentError("Key and TokenProvider exclude each other")
-		}
 	}
-	credential := options.Key.reveal != nil || options.TokenProvider != nil
-	if credential && uri.Scheme == "http" && !isLoopback(uri.Hostname()) && !options.AllowInsecureHTTP {
+	if hasKey && hasProvider {
+		return ArgumentError("Key and TokenProvider exclude each other")
+	}
+	if (hasKey || hasProvider) && uri.Scheme == "http" && !isLoopback(uri.Hostname()) && !options.AllowInsecureHTTP {
 		return ArgumentError("a key over plain http to a host that is not loopback: use https, or AllowInsecureHTTP if the network is trusted")
 	}
-	for _, number := range []struct {
-		name  string
-		value int64
-	}{
-		{"Timeout", int64(options.Timeout)}, {"AttemptTimeout", int64(options.AttemptTimeout)}, {"ConnectTimeout", int64(options.ConnectTimeout)},
-		{"BaseDelay", int64(options.BaseDelay)}, {"MaxDelay", int64(options.MaxDelay)}, {"MaxReplyBytes", options.MaxReplyBytes},
+	for name, value := range map[string]int64{
+		"Timeout": int64(options.Timeout), "AttemptTimeout": int64(options.AttemptTimeout), "ConnectTimeout": int64(options.ConnectTimeout),
+		"BaseDelay": int64(options.BaseDelay), "MaxDelay": int64(options.MaxDelay), "MaxReplyBytes": options.MaxReplyBytes,
 	} {
-		if number.value < 0 {
-			return ArgumentError(number.name + " must not be negative")
+		if value < 0 {
+			return ArgumentError(name + " must not be negative")
 		}
 	}
 	for _, status := range options.RetryStatuses {
@@ -981,68 +898,49 @@ func checkOptions(options Options, uri *url.URL) error {
 			return ArgumentError(fmt.Sprintf("RetryStatuses: %d is not between 400 and 599", status))
 		}
 	}
+	for name, given := range map[string]bool{"ConnectTimeout": options.ConnectTimeout != 0, "CAFile": options.CAFile != "", "Proxy": options.Proxy != ""} {
+		if given && options.HTTPClient != nil {
+			return ArgumentError(name + " has no effect with HTTPClient: set it there")
+		}
+	}
 	if options.Deployment != "" {
-		if err := checkHeader("deployment", options.Deployment); err != nil {
-			return err
-		}
-	}
-	if options.HTTPClient == nil {
-		return nil
-	}
-	for _, ours := range []struct {
-		name  string
-		given bool
-	}{{"ConnectTimeout", options.ConnectTimeout != 0}, {"CAFile", options.CAFile != ""}, {"Proxy", options.Proxy != ""}} {
-		if ours.given {
-			return ArgumentError(ours.name + " has no effect with HTTPClient: set it there")
-		}
+		return checkHeader("deployment", options.Deployment)
 	}
 	return nil
 }
 
+var (
+	dotSegment     = regexp.MustCompile(`(?:^|/)\.\.?(?:/|$)`)
+	needlessEscape = regexp.MustCompile(`(?i)%(?:2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])`) // of letters, digits and -._~
+)
+
 // parseURI accepts the URIs that every client sends exactly as they are given (B01).
 func parseURI(text string) (*url.URL, error) {
-	const notAbsolute = ArgumentError("the scoring URI must be an absolute http or https URI")
-	if at := strings.IndexFunc(text, notInURI); at >= 0 {
+	at := strings.IndexFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7F || strings.ContainsRune("\"<>\\^`{|}", r) })
+	if at >= 0 {
 		return nil, ArgumentError(fmt.Sprintf("the scoring URI has a character that no URI can have at position %d (a trailing newline?)", at))
 	}
 	uri, err := url.Parse(text)
-	if err != nil || uri.Scheme != "http" && uri.Scheme != "https" || uri.Hostname() == "" {
-		return nil, notAbsolute // the error of url.Parse shows the URI with its secrets
+	_, brokenEscape := url.PathUnescape(text)
+	if err != nil || brokenEscape != nil || uri.Scheme != "http" && uri.Scheme != "https" || uri.Hostname() == "" || uri.Port() != "" && !hasPort(uri) {
+		return nil, ArgumentError("the scoring URI must be an absolute http or https URI") // what url.Parse says shows the secrets of a URI
 	}
-	if port, err := strconv.ParseUint(uri.Port(), 10, 16); uri.Port() != "" && (err != nil || port == 0) {
-		return nil, notAbsolute
-	}
-	if uri.User != nil {
+	switch escape := needlessEscape.FindString(text); {
+	case uri.User != nil:
 		return nil, ArgumentError("the scoring URI must not contain user info")
-	}
-	if strings.Contains(text, "#") {
+	case strings.Contains(text, "#"):
 		return nil, ArgumentError("the scoring URI must not contain a fragment")
-	}
-	for segment := range strings.SplitSeq(uri.EscapedPath(), "/") {
-		if segment == "." || segment == ".." {
-			return nil, ArgumentError("the scoring URI must not contain dot segments")
-		}
-	}
-	for _, escape := range percentEscape.FindAllString(text, -1) {
-		character, err := url.QueryUnescape(escape)
-		if err != nil {
-			return nil, notAbsolute
-		}
-		if needless.MatchString(character) {
-			return nil, ArgumentError(fmt.Sprintf("the scoring URI must not contain needless percent escapes (%s)", escape))
-		}
+	case dotSegment.MatchString(uri.EscapedPath()):
+		return nil, ArgumentError("the scoring URI must not contain dot segments")
+	case escape != "":
+		return nil, ArgumentError(fmt.Sprintf("the scoring URI must not contain needless percent escapes (%s)", escape))
 	}
 	return uri, nil
 }
 
-var (
-	percentEscape = regexp.MustCompile(`%.{0,2}`)
-	needless      = regexp.MustCompile(`[A-Za-z0-9._~-]`)
-)
-
-func notInURI(r rune) bool {
-	return r <= ' ' || r >= 0x7F || strings.ContainsRune("\"<>\\^`{|}", r)
+func hasPort(uri *url.URL) bool {
+	port, err := strconv.ParseUint(uri.Port(), 10, 16)
+	return err == nil && port > 0
 }
 
 // withoutQuery is what errors show of a URI.
@@ -1098,16 +996,16 @@ func encodeRows(rows [][]float64) ([]byte, error) {
 			if j > 0 {
 				body = append(body, ", "...)
 			}
-			switch start := len(body); {
-			case math.IsNaN(cell):
+			if math.IsNaN(cell) {
 				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is NaN: JSON has no such number", i, j))
-			case math.IsInf(cell, 0):
+			}
+			if math.IsInf(cell, 0) {
 				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is Infinity: JSON has no such number", i, j))
-			default:
-				body = strconv.AppendFloat(body, cell, 'g', -1, 64)
-				if !bytes.ContainsAny(body[start:], ".e") {
-					body = append(body, ".0"...)
-				}
+			}
+			start := len(body)
+			body = strconv.AppendFloat(body, cell, 'g', -1, 64)
+			if !bytes.ContainsAny(body[start:], ".e") {
+				body = append(body, ".0"...)
 			}
 		}
 		body = append(body, ']')
@@ -1124,11 +1022,18 @@ func parseJSON(body []byte) (value []byte, reason string) {
 	if len(value) == 0 {
 		return nil, "the reply is empty"
 	}
-	if !json.Valid(value) {
-		return nil, whyNotJSON(value)
+	switch {
+	case json.Valid(value):
+		return value, ""
+	case notFinite.Match(value):
+		return nil, "the reply contains NaN or Infinity, which is not JSON"
+	default:
+		return nil, "the reply is not JSON"
 	}
-	return value, ""
 }
+
+// notFinite finds where a JSON value may be what Python's json.dumps makes of a NaN (W09).
+var notFinite = regexp.MustCompile(`(?:^|[\[:,])\s*-?(?:NaN|Infinity)\s*(?:$|[\],}])`)
 
 func withoutBOM(body []byte) []byte {
 	return bytes.TrimPrefix(body, []byte("\uFEFF"))
@@ -1142,17 +1047,11 @@ func parsePredictions(body []byte, rows int) (predictions []float64, reason stri
 	}
 	switch kind := jsonKind(value); kind {
 	case "array":
-	case "object":
-		reason = "the reply is a JSON object, not an array"
-		failure := members(value)["error"]
-		if text := firstString(members(failure)["message"], failure); text != "" {
-			reason += ": " + text
-		}
-		return nil, reason
 	case "string":
 		return nil, "the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself"
 	default:
-		return nil, fmt.Sprintf("the reply is a JSON %s, not an array", kind)
+		failure := members(value)["error"]
+		return nil, joined(fmt.Sprintf("the reply is a JSON %s, not an array", kind), firstString(members(failure)["message"], failure))
 	}
 
 	// The text is valid, so that numbers need no more than finding. To decode to []float64 would make 0 of null.
@@ -1178,116 +1077,73 @@ func parsePredictions(body []byte, rows int) (predictions []float64, reason stri
 
 // jsonKind names the kind of a JSON value by its first character.
 func jsonKind(value []byte) string {
-	switch value[0] {
-	case '[':
-		return "array"
-	case '{':
-		return "object"
-	case '"':
-		return "string"
-	case 't', 'f':
-		return "boolean"
-	case 'n':
-		return "null"
-	default:
-		return "number"
-	}
+	return cmp.Or(jsonKinds[value[0]], "number")
 }
 
-// whyNotJSON tells the text that Python's json.dumps makes of a NaN (W09) from other text that is not JSON.
-func whyNotJSON(body []byte) string {
-	repaired := stringOrNotFinite.ReplaceAllFunc(body, func(token []byte) []byte {
-		if token[0] == '"' {
-			return token
-		}
-		return []byte("0")
-	})
-	if json.Valid(repaired) {
-		return "the reply contains NaN or Infinity, which is not JSON"
-	}
-	return "the reply is not JSON"
-}
-
-var stringOrNotFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)`)
+var jsonKinds = map[byte]string{'[': "array", '{': "object", '"': "string", 't': "boolean", 'f': "boolean", 'n': "null"}
 
 // --- Connections ---
 
-// attemptKey finds the [connecting] of a request's context.
-type attemptKey struct{}
-
-// connecting is an attempt that may not have its connection yet.
-type connecting struct {
+// progress is what is known of an attempt outside of its request.
+type progress struct {
 	ctx       context.Context
 	connected atomic.Bool
 }
 
-// limitAttempt ends ctx when no connection is there after one limit, or no complete reply after the other. The transport alone
+type progressKey struct{}
+
+// limitAttempt ends an attempt when no connection is there after one limit, or no complete reply after the other. The transport alone
 // cannot: its limits add up, and it detaches the dial from the request. A limit of zero to connect leaves that to an HTTPClient.
-func limitAttempt(ctx context.Context, connect, whole time.Duration) (context.Context, context.CancelFunc) {
-	if connect == 0 {
-		return context.WithTimeoutCause(ctx, whole, &timeoutError{noReply, whole})
-	}
+func limitAttempt(ctx context.Context, connect, whole time.Duration) (context.Context, *progress, context.CancelFunc) {
+	ctx, cancelWhole := context.WithTimeoutCause(ctx, whole, &timeoutError{noReply, whole})
 	ctx, cancel := context.WithCancelCause(ctx)
-	attempt := &connecting{ctx: ctx}
-	deadline := time.Now().Add(whole)
+	p := &progress{ctx: ctx}
+	p.connected.Store(connect == 0)
 	timer := time.AfterFunc(connect, func() {
-		if attempt.connected.Load() {
-			cancel(&timeoutError{noReply, whole})
-		} else {
+		if !p.connected.Load() {
 			cancel(&timeoutError{noConnection, connect})
 		}
 	})
 	gotConn := func(httptrace.GotConnInfo) {
 		if timer.Stop() {
-			attempt.connected.Store(true)
-			timer.Reset(time.Until(deadline))
+			p.connected.Store(true)
 		}
 	}
-	ctx = context.WithValue(ctx, attemptKey{}, attempt)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gotConn}), func() { timer.Stop(); cancel(nil) }
-}
-
-// whenAbandoned calls f once the attempt has ended without a connection.
-func (a *connecting) whenAbandoned(f func()) (stop func() bool) {
-	return context.AfterFunc(a.ctx, func() {
-		if !a.connected.Load() {
-			f()
-		}
-	})
+	ctx = httptrace.WithClientTrace(context.WithValue(ctx, progressKey{}, p), &httptrace.ClientTrace{GotConn: gotConn})
+	return ctx, p, func() { timer.Stop(); cancel(nil); cancelWhole() }
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
-// abandonable makes a dial end, and its connection close, with the attempt that wanted it. When that got another connection meanwhile,
-// this one goes to the pool.
+// abandonable makes a dial end with the attempt that wanted it, and its connection with an attempt that ends before it can be used.
 func abandonable(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		attempt := ctx.Value(attemptKey{}).(*connecting) // values survive the detaching
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer attempt.whenAbandoned(cancel)()
-		conn, err := dial(ctx, network, address)
+		attempt := ctx.Value(progressKey{}).(*progress) // values survive the detaching
+		conn, err := dial(attempt.ctx, network, address)
 		if err == nil {
-			attempt.whenAbandoned(func() { conn.Close() })
+			context.AfterFunc(attempt.ctx, func() {
+				if !attempt.connected.Load() {
+					conn.Close()
+				}
+			})
 		}
 		return conn, err
 	}
 }
 
 // newTransport makes a connection pool. It is no clone of http.DefaultTransport, because programs replace that by other types.
-func newTransport(options Options, connectTimeout time.Duration, loopback bool) (*http.Transport, error) {
-	backstop := max(connectTimeout, time.Minute) // for a connection that no request waits for any more
+func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         abandonable((&net.Dialer{Timeout: backstop}).DialContext),
+		DialContext:         abandonable(new(net.Dialer).DialContext),
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: backstop,
-		MaxIdleConnsPerHost: maxIdle,
+		TLSHandshakeTimeout: max(options.ConnectTimeout, time.Minute), // for a connection that no attempt waits for any more
+		MaxIdleConnsPerHost: 64,                                       // by default 2
 		IdleConnTimeout:     90 * time.Second,
 		Protocols:           new(http.Protocols),
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
 			if response.StatusCode != http.StatusOK {
-				return &tunnelError{response.Status}
+				return fmt.Errorf("%w: %s", errTunnel, response.Status)
 			}
 			return nil
 		},
@@ -1301,60 +1157,37 @@ func newTransport(options Options, connectTimeout time.Duration, loopback bool) 
 		transport.TLSClientConfig.RootCAs = roots
 	}
 	if options.Proxy != "" {
-		proxy, err := parseProxy(options.Proxy)
-		if err != nil {
-			return nil, err
+		proxy, err := url.Parse(options.Proxy)
+		if err != nil || !hasPort(proxy) || proxy.Hostname() == "" || options.Proxy != "http://"+proxy.Host { // no password, for one
+			return nil, ArgumentError("the proxy must be http://host:port")
 		}
 		transport.Proxy = http.ProxyURL(proxy)
 	}
-	if loopback {
+	if isLoopback(uri.Hostname()) {
 		transport.Proxy = nil
 	}
 	return transport, nil
 }
 
-// readRoots reads the certificates of a PEM file. Each must be one: the standard library would pass over a broken one.
+// readRoots reads the certificates of a PEM file, of which none may be broken: the standard library would pass over that.
 func readRoots(path string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		if inner := (*fs.PathError)(nil); errors.As(err, &inner) {
-			err = inner.Err
-		}
-		return nil, ArgumentError(fmt.Sprintf("the CA file cannot be read: %v", err))
+		return nil, ArgumentError("the CA file cannot be read: " + err.Error())
 	}
-	roots, found := x509.NewCertPool(), false
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		certificate, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, ArgumentError(fmt.Sprintf("the CA file cannot be read: %v", err))
-		}
-		roots.AddCert(certificate)
-		found = true
-	}
-	if !found {
+	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
+	if begun == 0 {
 		return nil, ArgumentError("the CA file holds no certificate")
 	}
-	if bytes.Contains(text, []byte("-----BEGIN CERTIFICATE")) {
-		return nil, ArgumentError("the CA file cannot be read: its last certificate is broken")
-	}
-	return roots, nil
-}
-
-// parseProxy accepts http://host:port and nothing more, such as a password that an error might show.
-func parseProxy(text string) (*url.URL, error) {
-	proxy, err := url.Parse(text)
-	if err == nil {
-		port, notNumber := strconv.ParseUint(proxy.Port(), 10, 16)
-		if notNumber == nil && port > 0 && proxy.Hostname() != "" && text == "http://"+proxy.Host {
-			return proxy, nil
+	roots := x509.NewCertPool()
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
+			roots.AddCert(certificate)
+			begun--
 		}
 	}
-	return nil, ArgumentError("the proxy must be http://host:port")
+	if begun > 0 {
+		return nil, ArgumentError("the CA file cannot be read: a certificate in it is broken")
+	}
+	return roots, nil
 }

@@ -108,7 +108,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-var notFinite = []struct {
+var notFiniteRows = []struct {
 	rows [][]float64
 	text string
 }{

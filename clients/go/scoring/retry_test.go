@@ -1,14 +1,17 @@
 package scoring
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,17 +67,18 @@ func TestRetryHint(t *testing.T) {
 	t.Parallel()
 	v := readVectors(t)
 	for _, vector := range v.Hints {
-		hint, ok := retryHint(headerOf(vector.Headers), time.Unix(v.Now, 0))
-		if ok != (vector.Seconds != nil) || ok && math.Abs(hint.Seconds()-*vector.Seconds) > 1e-6 {
-			t.Errorf("%s: %v, %v", vector.Name, hint, ok)
+		hint := retryHint(headerOf(vector.Headers), time.Unix(v.Now, 0))
+		if (hint == nil) != (vector.Seconds == nil) || hint != nil && math.Abs(hint.Seconds()-*vector.Seconds) > 1e-6 {
+			t.Errorf("%s: %v", vector.Name, hint)
 		}
 	}
-	if hint, ok := retryHint(http.Header{"Retry-After": {"sun, 06 nov 1994 08:49:37 GMT"}}, time.Unix(v.Now, 0)); ok {
+	if hint := retryHint(http.Header{"Retry-After": {"sun, 06 nov 1994 08:49:37 GMT"}}, time.Unix(v.Now, 0)); hint != nil {
 		t.Errorf("a date in lower case: %v", hint)
 	}
-	far := http.Header{"Retry-After": {"Fri, 31 Dec 9999 23:59:59 GMT"}}
-	if hint, ok := retryHint(far, time.Unix(v.Now, 0)); !ok || hint != longestHint {
-		t.Errorf("a date in 8,000 years: %v, %v, want %v", hint, ok, longestHint)
+	for date, want := range map[string]time.Duration{"Fri, 31 Dec 9999 23:59:59 GMT": 999_999_999 * time.Second, "Sun, 06 Nov 0030 08:49:37 GMT": 0} {
+		if hint := retryHint(http.Header{"Retry-After": {date}}, time.Unix(v.Now, 0)); hint == nil || *hint != want {
+			t.Errorf("%s: %v, want %v", date, hint, want)
+		}
 	}
 }
 
@@ -107,17 +111,17 @@ func TestShouldRepeat(t *testing.T) {
 	for _, vector := range readVectors(t).ShouldRepeat {
 		var outcome error
 		if vector.Status > 299 {
-			outcome = new(exchange).serviceError(&http.Response{StatusCode: vector.Status, Header: headerOf(vector.Headers)}, nil, false)
+			outcome = new(exchange).serviceError(&http.Response{StatusCode: vector.Status, Header: headerOf(vector.Headers)}, nil)
 		}
 		statuses := vector.RetryStatuses
 		if statuses == nil {
-			statuses = defaultRetryStatuses
+			statuses = newClient(t, "https://example.com", Options{}).options.RetryStatuses
 		}
 		if got := shouldRepeat(outcome, statuses); got != vector.Repeated {
 			t.Errorf("%s: %v", vector.Name, got)
 		}
 	}
-	if shouldRepeat(&ReplyError{}, []int{0, 200}) || shouldRepeat(ArgumentError(""), defaultRetryStatuses) {
+	if shouldRepeat(&ReplyError{}, []int{0, 200}) || shouldRepeat(ArgumentError(""), []int{0, 200}) {
 		t.Error("a wrong reply or a bad token is repeated")
 	}
 }
@@ -282,34 +286,48 @@ func TestOnRetry(t *testing.T) {
 		refused = retry
 		return enough
 	}}).Score(t.Context(), twoRows)
-	if err != enough || refused.Attempt != 1 || !matches("connect: connection refused$", refused.Reason) {
+	if err != enough || refused.Attempt != 1 || refused.Reason != "connection refused" {
 		t.Errorf("got %v, told %v", err, refused)
 	}
 }
 
-// Proves B41.
+// Proves B30, B31, B40, B41.
 // Refusals of TLS have a type or a text; broken framing has neither, and is the network.
 func TestNetworkOrRefusal(t *testing.T) {
 	t.Parallel()
-	tests := map[error]bool{
-		errors.New("malformed HTTP response"): true,
-		fmt.Errorf("wrapped: %w", errors.New("tls: server selected unsupported protocol version 302")): false,
-		&net.OpError{Op: "remote error", Err: errors.New("alert")}:                                     false,
-		&net.OpError{Op: "local error", Err: errors.New("alert")}:                                      false,
-		&net.OpError{Op: "read", Err: errors.New("connection reset by peer")}:                          true,
-		&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}:                                          false,
-		&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}:                                          true,
-		&cutError{&net.OpError{Op: "local error", Err: errors.New("tls: bad record MAC")}}:             true,
-		&cutError{os.ErrDeadlineExceeded}:                                                              false,
-		http.ErrSchemeMismatch:                                                                         false,
-		&tunnelError{"407 No"}:                                                                         false,
-		&timeoutError{noConnection, 1}:                                                                 true,
-		&timeoutError{"no complete reply", 1}:                                                          false,
-		&timeoutError{"no token", 1}:                                                                   false,
+	tests := []struct {
+		err     error
+		stage   string
+		reason  string // empty: the error's own
+		network bool
+	}{
+		{errors.New("net/http: HTTP/1.x transport connection broken: x"), beforeReply, "the reply is not valid HTTP", true},
+		{errors.New("invalid byte in chunk length"), inReply, "the reply is not valid HTTP", true},
+		{errors.New("not known"), beforeReply, "", true},
+		{io.EOF, connecting, "the connection was closed inside TLS", true},
+		{fmt.Errorf("wrapped: %w", io.ErrUnexpectedEOF), inReply, "the reply was cut off", true},
+		{fmt.Errorf("wrapped: %w", errors.New("tls: server selected unsupported protocol version 302")), connecting, "", false},
+		{&net.OpError{Op: "remote error", Err: errors.New("tls: alert")}, connecting, "", false},
+		{&net.OpError{Op: "local error", Err: errors.New("tls: bad record MAC")}, inReply, "the reply is not valid HTTP", true},
+		{http.ErrSchemeMismatch, connecting, "", false},
+		{fmt.Errorf("%w: 407 No", errTunnel), connecting, "", false},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, beforeReply, "the connection was reset", true},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, beforeReply, "the connection was reset", true},
+		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, beforeReply, "", false},
+		{os.ErrDeadlineExceeded, inReply, "", false},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, connecting, "", true},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}}, connecting, "the host name cannot be resolved", true},
+		{&timeoutError{noConnection, 1}, connecting, "", true},
+		{&timeoutError{noReply, 1}, beforeReply, "", false},
+		{&timeoutError{noToken, 1}, beforeReply, "", false},
 	}
-	for err, want := range tests {
-		if got := shouldRepeat(&TransportError{Err: err}, nil); got != want {
-			t.Errorf("%v: %v", err, got)
+	for _, test := range tests {
+		reason, network := explain(test.err, test.stage)
+		if reason != cmp.Or(test.reason, test.err.Error()) || network != test.network {
+			t.Errorf("%v: %q, %v", test.err, reason, network)
+		}
+		if got := shouldRepeat(&TransportError{network: network}, nil); got != test.network {
+			t.Errorf("%v: repeated: %v", test.err, got)
 		}
 	}
 }

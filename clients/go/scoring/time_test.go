@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func dialing(t *testing.T, uri string, options Options, dial dialFunc) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport, err := newTransport(options, client.connectTimeout, true)
+	transport, err := newTransport(client.options, &url.URL{Host: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +157,7 @@ func TestConnectTimeoutIsRepeated(t *testing.T) {
 		"no connection within 10 s": {},
 		"no connection within 3 s":  {ConnectTimeout: 3 * time.Second},
 		"no connection within 5 s":  {AttemptTimeout: 5 * time.Second},
+		"no connection within 7 s":  {Timeout: 7 * time.Second, MaxRetries: -1},
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()
@@ -165,7 +167,11 @@ func TestConnectTimeoutIsRepeated(t *testing.T) {
 					return nil, ctx.Err()
 				})
 				err := scoreError[*TransportError](t, client)
-				if want := "POST http://example.com/score: " + text + " (4 attempts)"; err.Error() != want || !err.Timeout() {
+				attempts := "4 attempts"
+				if options.MaxRetries < 0 {
+					attempts = "1 attempt"
+				}
+				if want := "POST http://example.com/score: " + text + " (" + attempts + ")"; err.Error() != want || !err.Timeout() {
 					t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
 				}
 			})
@@ -254,6 +260,22 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// Proves B32, B60.
+// What was not sent is not counted.
+func TestTimeoutBeforeTheFirstAttempt(t *testing.T) {
+	t.Parallel()
+	service := serve(t, twoPredictions)
+	client := newClient(t, service.uri, Options{})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 0, &timeoutError{noReply, time.Second})
+	defer cancel()
+	call := client.newCall("POST", client.uri, jsonType, nil)
+	body, err := client.attempt(ctx, call, "")
+	if want := "POST " + service.uri + ": no complete reply within 1 s (0 attempts)"; err == nil || err.Error() != want || body != nil || len(service.got()) != 0 {
+		t.Errorf("got %v after %d requests, want %q", err, len(service.got()), want)
+	}
+}
+
+// Proves B33.
 func TestCancelledBefore(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
@@ -309,7 +331,7 @@ func TestConnectTimeout(t *testing.T) {
 func TestConnectTimeoutEndsWithTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
+		ctx, _, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
 		defer cancel()
 		time.Sleep(time.Second / 2)
 		httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
@@ -342,7 +364,7 @@ func TestCancelWhileConnecting(t *testing.T) {
 // The same while a name is looked up, or TCP set up.
 func TestCancelWhileDialing(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := limitAttempt(t.Context(), time.Hour, time.Hour)
+	ctx, _, cancel := limitAttempt(t.Context(), time.Hour, time.Hour)
 	dial := abandonable(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		cancel()
 		<-ctx.Done()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +178,30 @@ func TestTokenTimeout(t *testing.T) {
 	})
 }
 
+// Proves B24, B32.
+// The same for who came later and has time left: the provider's error that its context ended is not his.
+func TestTokenTimeoutOfTheFetch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := piped(t, Options{Timeout: 10 * time.Second, TokenProvider: func(ctx context.Context) (AccessToken, error) {
+			<-ctx.Done()
+			return AccessToken{}, fmt.Errorf("wrapped: %w", ctx.Err())
+		}}, twoPredictions)
+		var calls sync.WaitGroup
+		for range 2 {
+			calls.Go(func() {
+				begin := time.Now()
+				err := scoreError[*TransportError](t, client)
+				if want := "POST http://example.com/score: no token within 10 s (0 attempts)"; err.Error() != want || !err.Timeout() {
+					t.Errorf("got %q after %v, want %q", err, time.Since(begin), want)
+				}
+			})
+			time.Sleep(3 * time.Second)
+		}
+		calls.Wait()
+	})
+}
+
 // Proves B24, B33.
 // A caller who is gone begins no fetch.
 func TestNoFetchForACancelledCall(t *testing.T) {
@@ -225,19 +248,6 @@ func TestProviderFails(t *testing.T) {
 				t.Errorf("healthy: %v, %v", healthy, err)
 			}
 		})
-	}
-}
-
-// Proves B24.
-// A provider that ends its goroutine, as t.FailNow does, leaves nobody waiting.
-func TestProviderThatDoesNotReturn(t *testing.T) {
-	t.Parallel()
-	client := newClient(t, "https://example.com/score", Options{TokenProvider: func(context.Context) (AccessToken, error) {
-		runtime.Goexit()
-		return AccessToken{}, nil
-	}})
-	if _, err := client.Score(t.Context(), twoRows); err == nil || err.Error() != "the token provider did not return" {
-		t.Errorf("got %v", err)
 	}
 }
 
