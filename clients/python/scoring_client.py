@@ -70,6 +70,11 @@ class AccessToken:
     refresh_by: float | None = None
     """When to ask for the next one, in seconds since the epoch. None: only after the service refused this one."""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError for a `datetime`: whether it is local time or UTC cannot be seen."""
+        if not isinstance(self.refresh_by, (int, float, type(None))):
+            raise TypeError(f"refresh_by must be seconds since the epoch, not {type(self.refresh_by).__name__}")
+
 
 @dataclass(frozen=True)
 class Retry:
@@ -342,7 +347,7 @@ class ScoringClient:
             if self._on_retry is not None:
                 self._on_retry(Retry(call.attempts, wait, error.reason))
             del error
-            self._sleep(wait)
+            self._sleep(min(wait, max(0.0, call.left())))  # a hook takes time too
             retries += 1
 
     def _credential(self, call: _Call) -> str | None:
@@ -445,7 +450,7 @@ def retry_hint(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
             digits = text.lstrip("0")
             return int(digits or "0") * unit if len(digits) <= 9 else _LONGEST_HINT
         if unit == 1.0 and (date := _http_date(text)) is not None:
-            return max(0.0, date - now)
+            return min(_LONGEST_HINT, max(0.0, date - now))
     return None
 
 
@@ -453,6 +458,8 @@ def _http_date(text: str) -> float | None:
     """Read an IMF-fixdate, the one form of a date that is still sent, as seconds since the epoch."""
     if not re.fullmatch("[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT", text):
         return None
+    if text[12:14] == "00":  # email.utils would read 0030 as 2030
+        return 0.0
     try:
         return email.utils.parsedate_to_datetime(text).timestamp()
     except ValueError:
@@ -479,8 +486,9 @@ class _TokenCache:
                 return token.token
             fetch = self._fetch
             if fetch is None:
-                fetch = self._fetch = Future()
+                fetch = Future()
                 threading.Thread(target=self._run, args=(fetch,), daemon=True).start()
+                self._fetch = fetch  # not before: a thread that cannot start would be waited for for ever
         try:
             return fetch.result(max(0.0, call.left())).token
         except TimeoutError as error:

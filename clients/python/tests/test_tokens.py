@@ -1,5 +1,6 @@
 """The token provider: called once for all, again when the time has come or the service refuses (B20, B21, B24, B25)."""
 
+import datetime
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -371,3 +372,24 @@ def test_the_thread_of_a_fetch_ends(serve: Serve) -> None:
         with pytest.raises(TransportError):
             score(client)
         assert eventually(lambda: not provider.threads[0].is_alive())
+
+
+# Proves B24.
+def test_a_fetch_that_cannot_begin_is_not_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serve(OK)
+    with ScoringClient(server.uri, token_provider=lambda: AccessToken("t1")) as client:
+
+        def cannot(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as once:
+            once.setattr(scoring_client.threading.Thread, "start", cannot)  # type: ignore[attr-defined]
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                score(client)
+        assert score(client) == [0.5]
+
+
+# Proves B24.
+def test_a_datetime_is_no_refresh_by() -> None:
+    with pytest.raises(TypeError, match=r"^refresh_by must be seconds since the epoch, not datetime$"):
+        AccessToken("t1", datetime.datetime.now())  # type: ignore[arg-type]
