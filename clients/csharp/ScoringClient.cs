@@ -36,7 +36,6 @@ using System.Net.Http.Headers;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
-using System.Runtime.ExceptionServices;
 using System.Security.Authentication;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
@@ -153,25 +152,15 @@ public sealed record ScoringRetry(int Attempt, TimeSpan Wait, string Reason);
 public sealed class ScoringClient : IDisposable
 {
     private const int ErrorBodyBytes = 64 * 1024;
+    private const double LongestHint = 999_999_999; // seconds
 
     private readonly Uri _uri;
-    private readonly string? _key;
-    private readonly TokenCache? _tokens;
-    private readonly TimeSpan _timeout;
-    private readonly TimeSpan _attemptTimeout;
-    private readonly TimeSpan? _connectTimeout; // null where the handler is the caller's
-    private readonly int _maxRetries;
-    private readonly TimeSpan _baseDelay;
-    private readonly TimeSpan _maxDelay;
+    private readonly ScoringClientOptions _options;
     private readonly FrozenSet<int> _retryStatuses;
-    private readonly int _maxReplyBytes;
-    private readonly string? _deployment;
-    private readonly Action<ScoringRetry>? _onRetry;
-    private readonly TimeProvider _timeProvider;
+    private readonly TokenCache? _tokens;
     private readonly HttpMessageInvoker _http;
-    private readonly Lock _lock = new();
-    private int _callsUnderWay;
-    private bool _disposed;
+    private int _users = 1; // calls under way, and the owner
+    private bool _isDisposed;
 
     /// <summary>Makes a client.</summary>
     /// <param name="scoringUri">Absolute http or https URI. Its path and query are sent exactly as given (W02).</param>
@@ -180,24 +169,13 @@ public sealed class ScoringClient : IDisposable
     public ScoringClient(Uri scoringUri, ScoringClientOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(scoringUri);
-        options ??= new ScoringClientOptions();
+        _options = options ?? new ScoringClientOptions();
         _uri = Connections.ExactUri(Arguments.CheckedUri(scoringUri, nameof(scoringUri)));
-        Arguments.Check(options, scoringUri);
-        _key = options.Key;
-        _timeProvider = options.TimeProvider;
-        _timeout = options.Timeout;
-        _tokens = options.TokenProvider is null ? null : new TokenCache(options.TokenProvider, _timeout, _timeProvider);
-        _attemptTimeout = options.AttemptTimeout;
-        _connectTimeout = options.Handler is null ? options.ConnectTimeout : null;
-        _maxRetries = options.MaxRetries;
-        _baseDelay = options.BaseDelay;
-        _maxDelay = options.MaxDelay;
-        _retryStatuses = options.RetryStatuses.ToFrozenSet();
-        _maxReplyBytes = options.MaxReplyBytes;
-        _deployment = options.Deployment;
-        _onRetry = options.OnRetry;
-        var handler = options.Handler ?? Connections.CreateHandler(options, isLoopback: scoringUri.IsLoopback);
-        _http = new HttpMessageInvoker(handler, disposeHandler: options.Handler is null);
+        Arguments.Check(_options, scoringUri);
+        _retryStatuses = _options.RetryStatuses.ToFrozenSet();
+        _tokens = _options.TokenProvider is null ? null : new TokenCache(_options.TokenProvider, _options.Timeout, _options.TimeProvider);
+        var handler = _options.Handler ?? Connections.CreateHandler(_options, isLoopback: scoringUri.IsLoopback);
+        _http = new HttpMessageInvoker(handler, disposeHandler: _options.Handler is null);
     }
 
     /// <summary>Returns one prediction for each row, in the same order.</summary>
@@ -215,10 +193,7 @@ public sealed class ScoringClient : IDisposable
     {
         ArgumentNullException.ThrowIfNull(rows);
         var body = Payload.Encode(rows, nameof(rows), out var rowCount);
-        return CallAsync(
-            Post(body, "application/json", cancellationToken),
-            _maxRetries,
-            (ArraySegment<byte> reply, out double[] predictions) => Json.ReadPredictions(reply, rowCount, out predictions));
+        return CallAsync(Post(body, "application/json", cancellationToken), _options.MaxRetries, reply => Json.ReadPredictions(reply, rowCount));
     }
 
     /// <summary>Sends any JSON value, returns the reply's.</summary>
@@ -233,7 +208,7 @@ public sealed class ScoringClient : IDisposable
     {
         ArgumentNullException.ThrowIfNull(json);
         var body = Payload.Encode(json, nameof(json));
-        return CallAsync<JsonElement>(Post(body, "application/json", cancellationToken), _maxRetries, Json.Read);
+        return CallAsync(Post(body, "application/json", cancellationToken), _options.MaxRetries, reply => Json.Read(reply));
     }
 
     /// <summary>Sends bytes as they are, returns the reply's.</summary>
@@ -249,13 +224,10 @@ public sealed class ScoringClient : IDisposable
     {
         ArgumentNullException.ThrowIfNull(contentType);
         Arguments.CheckHeader(contentType, "the content type", nameof(contentType), innerSpaces: true);
-        return CallAsync<byte[]>(Post(body, contentType, cancellationToken), _maxRetries, ReadBytes);
-
-        static string? ReadBytes(ArraySegment<byte> reply, out byte[] bytes)
-        {
-            bytes = reply.Count == reply.Array!.Length ? reply.Array : [.. reply];
-            return null;
-        }
+        return CallAsync(
+            Post(body, contentType, cancellationToken),
+            _options.MaxRetries,
+            reply => reply.Count == reply.Array!.Length ? reply.Array : [.. reply]);
     }
 
     /// <summary>Returns the service's OpenAPI document, from <c>swagger.json</c> beside the scoring URI (C52).</summary>
@@ -264,7 +236,7 @@ public sealed class ScoringClient : IDisposable
     /// <exception cref="OperationCanceledException">The token was cancelled; the exception carries it.</exception>
     /// <exception cref="ObjectDisposedException">The client was disposed.</exception>
     public Task<JsonElement> GetSwaggerAsync(CancellationToken cancellationToken = default) =>
-        CallAsync<JsonElement>(Get("swagger.json", cancellationToken), _maxRetries, Json.Read);
+        CallAsync(Get("swagger.json", cancellationToken), _options.MaxRetries, reply => Json.Read(reply));
 
     /// <summary>Returns whether the service's root says <c>Healthy</c> (C51). One attempt.</summary>
     /// <param name="cancellationToken">Ends the call at once, wherever it is.</param>
@@ -275,18 +247,17 @@ public sealed class ScoringClient : IDisposable
     {
         try
         {
-            return await CallAsync<bool>(Get("", cancellationToken), maxRetries: 0, ReadHealth).ConfigureAwait(false);
+            return await CallAsync(Get("", cancellationToken), maxRetries: 0, IsHealthy).ConfigureAwait(false);
         }
         catch (ScoringException error) when (error is not ScoringTransportException)
         {
             return false;
         }
 
-        static string? ReadHealth(ArraySegment<byte> reply, out bool isHealthy)
+        static bool IsHealthy(ArraySegment<byte> reply)
         {
             var text = reply.AsSpan().Trim(" \t\r\n"u8);
-            isHealthy = text.SequenceEqual("Healthy"u8) || text.SequenceEqual("\"Healthy\""u8);
-            return null;
+            return text.SequenceEqual("Healthy"u8) || text.SequenceEqual("\"Healthy\""u8);
         }
     }
 
@@ -294,16 +265,10 @@ public sealed class ScoringClient : IDisposable
     /// <remarks>Calls under way go on to their end; later ones throw <see cref="ObjectDisposedException"/>.</remarks>
     public void Dispose()
     {
-        lock (_lock)
+        if (!Interlocked.Exchange(ref _isDisposed, true))
         {
-            _disposed = true;
-            if (_callsUnderWay > 0)
-            {
-                return; // the last one closes the connections
-            }
+            Leave();
         }
-
-        _http.Dispose();
     }
 
     /// <summary>Names the scoring URI, without its query.</summary>
@@ -311,50 +276,45 @@ public sealed class ScoringClient : IDisposable
 
     // --- Sending ---
 
-    /// <summary>Returns null and what the body of a success means, or what is wrong with it.</summary>
-    private delegate string? Reader<T>(ArraySegment<byte> body, out T result);
-
     private Call Post(ReadOnlyMemory<byte> body, string contentType, CancellationToken cancellationToken) =>
-        new(HttpMethod.Post, _uri, _timeout, _timeProvider, cancellationToken)
-        {
-            Body = body,
-            ContentType = contentType,
-            Deployment = _deployment,
-        };
+        new(_options, HttpMethod.Post, _uri, cancellationToken) { Body = body, ContentType = contentType };
 
     private Call Get(string beside, CancellationToken cancellationToken)
     {
         var path = _uri.OriginalString.Split('?')[0];
         var uri = Connections.ExactUri(path[..(path.LastIndexOf('/') + 1)] + beside);
-        return new(HttpMethod.Get, uri, _timeout, _timeProvider, cancellationToken);
+        return new(_options, HttpMethod.Get, uri, cancellationToken);
     }
 
-    private async Task<T> CallAsync<T>(Call call, int maxRetries, Reader<T> read)
+    /// <summary>Makes a call, and reads the body of its success; a FormatException says why it is none.</summary>
+    private async Task<T> CallAsync<T>(Call call, int maxRetries, Func<ArraySegment<byte>, T> read)
     {
-        lock (_lock)
-        {
-            ObjectDisposedException.ThrowIf(_disposed, this);
-            _callsUnderWay++;
-        }
-
+        Interlocked.Increment(ref _users);
         try
         {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
             var reply = await CompleteAsync(call, maxRetries).ConfigureAwait(false);
-            var fault = read(reply.Body, out var result);
-            return fault is null ? result : throw call.ReplyError(fault, reply);
+            try
+            {
+                return read(reply.Body);
+            }
+            catch (FormatException fault)
+            {
+                throw call.ReplyError(fault.Message, reply);
+            }
         }
         finally
         {
-            bool isLast;
-            lock (_lock)
-            {
-                isLast = --_callsUnderWay == 0 && _disposed;
-            }
+            Leave();
+        }
+    }
 
-            if (isLast)
-            {
-                _http.Dispose();
-            }
+    /// <summary>The last one closes the connections.</summary>
+    private void Leave()
+    {
+        if (Interlocked.Decrement(ref _users) == 0)
+        {
+            _http.Dispose();
         }
     }
 
@@ -384,16 +344,17 @@ public sealed class ScoringClient : IDisposable
 
             var hint = (outcome as Reply)?.RetryAfter ?? TimeSpan.Zero;
 #pragma warning disable CA5394 // no secret comes of this number
-            var backOff = BackOff(retries, _baseDelay, _maxDelay, Random.Shared.NextDouble());
+            var backOff = BackOff(retries, _options.BaseDelay, _options.MaxDelay, Random.Shared.NextDouble());
 #pragma warning restore CA5394
             var wait = hint > backOff ? hint : backOff;
-            if (retries == maxRetries || !ShouldRepeat(outcome, _retryStatuses) || hint > _maxDelay || wait >= call.Left)
+            if (retries == maxRetries || !ShouldRepeat(outcome, _retryStatuses) || hint > _options.MaxDelay || wait >= call.Left)
             {
                 throw call.Error(outcome);
             }
 
-            _onRetry?.Invoke(new ScoringRetry(call.Attempts, wait, call.Reason(outcome)));
-            await Task.Delay(wait, _timeProvider, call.CancellationToken).ConfigureAwait(false);
+            _options.OnRetry?.Invoke(new ScoringRetry(call.Attempts, wait, call.Reason(outcome)));
+            wait = wait < call.Left ? wait : call.Left; // the hook takes time as well
+            await Task.Delay(wait, _options.TimeProvider, call.CancellationToken).ConfigureAwait(false);
             retries++;
             credential = await CredentialAsync(call, refused: null).ConfigureAwait(false);
         }
@@ -402,8 +363,8 @@ public sealed class ScoringClient : IDisposable
     /// <summary>Returns the credential to send; with a refused one, another than that or null.</summary>
     private async ValueTask<string?> CredentialAsync(Call call, string? refused)
     {
-        var credential = _tokens is null ? _key : await _tokens.GetAsync(call, refused).ConfigureAwait(false);
-        if (credential is not null && !call.Secrets.Contains(credential))
+        var credential = _tokens is null ? _options.Key : await _tokens.GetAsync(call, refused).ConfigureAwait(false);
+        if (credential is not null)
         {
             call.Secrets.Add(credential);
         }
@@ -415,21 +376,20 @@ public sealed class ScoringClient : IDisposable
     private async Task<Outcome> AttemptAsync(Call call, string? credential)
     {
         call.CancellationToken.ThrowIfCancellationRequested();
-        var left = call.Left;
-        using var timeLimit = new CancellationTokenSource(left < _attemptTimeout ? left : _attemptTimeout, _timeProvider);
+        var (left, whole, most) = (call.Left, _options.Timeout, _options.AttemptTimeout);
+        if (left == TimeSpan.Zero)
+        {
+            return new Failure(new TimeoutException(), whole);
+        }
+
+        using var timeLimit = new CancellationTokenSource(left < most ? left : most, _options.TimeProvider);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(timeLimit.Token, call.CancellationToken);
-        using var request = MakeRequest(call, credential);
+        using var request = MakeRequest(call, credential, either.Token);
         call.Attempts++;
         try
         {
             using var response = await _http.SendAsync(request, either.Token).ConfigureAwait(false);
-            var reply = await ReceiveAsync(response, either.Token).ConfigureAwait(false);
-            if (!reply.IsSuccess) // its body may have been given up
-            {
-                call.CancellationToken.ThrowIfCancellationRequested();
-            }
-
-            return reply;
+            return await ReceiveAsync(call, response, either.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (IsNetworkFailure(error))
         {
@@ -438,44 +398,35 @@ public sealed class ScoringClient : IDisposable
                 throw new OperationCanceledException("the call was cancelled", call.FitToPrint(error), call.CancellationToken);
             }
 
-            if (timeLimit.IsCancellationRequested)
-            {
-                var limit = left < _attemptTimeout ? _timeout : _attemptTimeout;
-                return new Failure(error, limit, isConnecting: _connectTimeout is not null && !request.IsConnected);
-            }
-
-            var isConnecting = _connectTimeout is not null && error is OperationCanceledException;
-            return new Failure(error, isConnecting ? _connectTimeout : null, isConnecting);
+            var isConnecting = _options.Handler is null && !request.IsConnected;
+            TimeSpan? limit = timeLimit.IsCancellationRequested ? (left < most ? whole : most)
+                : isConnecting && error is OperationCanceledException ? _options.ConnectTimeout
+                : null;
+            return new Failure(error, limit, isConnecting ? "connection" : "complete reply");
         }
     }
 
-    private static Connections.Request MakeRequest(Call call, string? credential)
+    private Connections.Request MakeRequest(Call call, string? credential, CancellationToken ended)
     {
-        var request = new Connections.Request { Method = call.Method, RequestUri = call.Uri, Version = HttpVersion.Version11 }; // over https too
-        request.Headers.TryAddWithoutValidation("x-ms-client-request-id", call.ClientRequestId);
-        if (credential is not null)
-        {
-            request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {credential}");
-        }
-
-        if (call.Deployment is not null)
-        {
-            request.Headers.TryAddWithoutValidation("azureml-model-deployment", call.Deployment);
-        }
-
+        var request = new Connections.Request(ended) { Method = call.Method, RequestUri = call.Uri, Version = HttpVersion.Version11 }; // over https too
+        Add(request.Headers, "x-ms-client-request-id", call.ClientRequestId);
+        Add(request.Headers, "Authorization", credential is null ? null : $"Bearer {credential}");
         if (call.ContentType is not null)
         {
+            Add(request.Headers, "azureml-model-deployment", _options.Deployment);
             request.Content = new ReadOnlyMemoryContent(call.Body);
-            request.Content.Headers.TryAddWithoutValidation("Content-Type", call.ContentType);
+            Add(request.Content.Headers, "Content-Type", call.ContentType);
         }
 
         return request;
+
+        static void Add(HttpHeaders headers, string name, string? value) => _ = value is null || headers.TryAddWithoutValidation(name, value);
     }
 
-    private async Task<Reply> ReceiveAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    private async Task<Reply> ReceiveAsync(Call call, HttpResponseMessage response, CancellationToken cancellationToken)
     {
         var reply = new Reply((int)response.StatusCode, response.Headers);
-        reply.RetryAfter = reply.IsSuccess ? null : RetryHint(response.Headers, _timeProvider.GetUtcNow());
+        reply.RetryAfter = reply.IsSuccess ? null : RetryHint(response.Headers, _options.TimeProvider.GetUtcNow());
         if (reply.Status == 101) // what follows is not HTTP
         {
             return reply;
@@ -488,48 +439,30 @@ public sealed class ScoringClient : IDisposable
             return reply;
         }
 
-        var limit = reply.IsSuccess ? _maxReplyBytes : ErrorBodyBytes;
-        var length = response.Content.Headers.ContentLength ?? 0; // a guess: it may be anything
-        using var body = new MemoryStream((int)Math.Min(length, limit));
+        var limit = reply.IsSuccess ? _options.MaxReplyBytes : ErrorBodyBytes;
+        var body = new MemoryStream((int)Math.Min(response.Content.Headers.ContentLength ?? 0, limit)); // a guess: the length may be anything
         try
         {
-            await ReadAsync(response.Content, body, limit + 1, cancellationToken).ConfigureAwait(false);
-        }
-        catch (Exception error) when (!reply.IsSuccess && IsNetworkFailure(error)) // the status is the outcome (B50)
-        {
-            reply.IsCut = true;
-        }
-
-        reply.IsCut |= body.Length > limit;
-        reply.Body = new ArraySegment<byte>(body.GetBuffer(), 0, (int)Math.Min(body.Length, limit));
-        if (reply.IsSuccess && reply.IsCut)
-        {
-            reply.Fault = Invariant($"the reply is larger than {limit} bytes");
-        }
-
-        return reply;
-    }
-
-    /// <summary>Reads to the end, or as many bytes as asked for.</summary>
-    private static async Task ReadAsync(HttpContent content, MemoryStream body, int most, CancellationToken cancellationToken)
-    {
-        using var stream = await content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
-        var buffer = ArrayPool<byte>.Shared.Rent(Math.Clamp(body.Capacity, 4 * 1024, 64 * 1024));
-        try
-        {
+            using var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            var buffer = new byte[Math.Clamp(body.Capacity, 4 * 1024, 64 * 1024)];
             int count;
             do
             {
-                var wanted = Math.Min(buffer.Length, most - (int)body.Length);
+                var wanted = Math.Min(buffer.Length, limit + 1 - (int)body.Length);
                 count = await stream.ReadAsync(buffer.AsMemory(0, wanted), cancellationToken).ConfigureAwait(false);
-                body.Write(buffer.AsSpan(0, count));
+                body.Write(buffer, 0, count);
             }
-            while (count > 0 && body.Length < most);
+            while (count > 0 && body.Length <= limit);
         }
-        finally
+        catch (Exception error) when (!reply.IsSuccess && IsNetworkFailure(error) && !call.CancellationToken.IsCancellationRequested)
         {
-            ArrayPool<byte>.Shared.Return(buffer);
+            reply.IsCut = true; // the status is the outcome (B50)
         }
+
+        reply.Body = new ArraySegment<byte>(body.GetBuffer(), 0, (int)Math.Min(body.Length, limit));
+        reply.IsCut |= body.Length > limit;
+        reply.Fault = reply.IsSuccess && reply.IsCut ? Invariant($"the reply is larger than {limit} bytes") : null;
+        return reply;
     }
 
     private static bool IsNetworkFailure(Exception error) => error is HttpRequestException or IOException or OperationCanceledException;
@@ -543,8 +476,7 @@ public sealed class ScoringClient : IDisposable
         Reply { Status: 500 or 502, RunFunctionFailed: true } => false,
         Reply { Status: 424, ModelReason: "model_not_ready" or "too_few_model_instance" } or Reply { Status: 424, ModelStatus: 429 } => true,
         Reply reply => retryStatuses.Contains(reply.Status),
-        Failure { IsConnecting: true } => true, // nothing was sent
-        Failure { Limit: not null } => false, // the model may still be at work (C40)
+        Failure { Limit: not null } failure => failure.Missing == "connection", // else the model may still be at work (C40)
         Failure { Error: HttpRequestException error } => error.HttpRequestError switch
         {
             HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError => true,
@@ -568,34 +500,28 @@ public sealed class ScoringClient : IDisposable
     internal static TimeSpan? RetryHint(HttpResponseHeaders headers, DateTimeOffset now)
     {
         var text = FirstValue(headers, "Retry-After");
-        return Wait(FirstValue(headers, "retry-after-ms"), TimeSpan.FromMilliseconds(1))
-            ?? Wait(FirstValue(headers, "x-ms-retry-after-ms"), TimeSpan.FromMilliseconds(1))
-            ?? Wait(text, TimeSpan.FromSeconds(1))
-            ?? WaitUntil(text, now);
+        var seconds = Number(FirstValue(headers, "retry-after-ms")) / 1000
+            ?? Number(FirstValue(headers, "x-ms-retry-after-ms")) / 1000
+            ?? Number(text)
+            ?? SecondsUntil(text, now);
+        return seconds is double some ? TimeSpan.FromSeconds(Math.Clamp(some, 0, LongestHint)) : null;
     }
 
-    private static TimeSpan? Wait(string? digits, TimeSpan unit)
+    private static double? Number(string? digits)
     {
-        if (digits is null || digits.AsSpan().ContainsAnyExceptInRange('0', '9'))
-        {
-            return null;
-        }
-
-        digits = digits.TrimStart('0');
-        return digits.Length > 9 ? TimeSpan.FromSeconds(999_999_999) : int.Parse($"0{digits}", CultureInfo.InvariantCulture) * unit;
+        var isNumber = digits is not null && digits.All(char.IsAsciiDigit);
+        var number = isNumber ? double.Parse(digits!, CultureInfo.InvariantCulture) : default(double?);
+        return number > LongestHint ? double.PositiveInfinity : number;
     }
 
     /// <summary>Reads an IMF-fixdate, the one form of a date that is still sent.</summary>
-    private static TimeSpan? WaitUntil(string? date, DateTimeOffset now)
+    private static double? SecondsUntil(string? date, DateTimeOffset now)
     {
         const string format = "dd MMM yyyy HH:mm:ss 'GMT'"; // the day of the week says nothing, right or wrong
-        if (date is not { Length: 29 } || date[3..5] != ", " || !DateTimeOffset.TryParseExact(
-            date.AsSpan(5), format, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var then))
-        {
-            return null;
-        }
-
-        return then > now ? then - now : TimeSpan.Zero;
+        var rest = date is { Length: 29 } && date[3..5] == ", " ? date[5..] : "";
+        rest = rest.Replace(" 0000 ", " 0001 ", StringComparison.Ordinal); // as long past, but a year of .NET
+        return DateTimeOffset.TryParseExact(rest, format, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var then)
+            ? (then - now).TotalSeconds : null;
     }
 
     // --- The credential ---
@@ -607,19 +533,15 @@ public sealed class ScoringClient : IDisposable
         private readonly Lock _lock = new();
         private AccessToken? _token;
         private string? _refused; // not kept when the fetch under way brings it again
-        private Task<AccessToken?>? _fetch; // under way; comes to null when its time is up
+        private Task<Task<AccessToken?>>? _fetch; // under way; what it brings is null when its time is up
 
         /// <summary>Returns a token; after one was refused, another than that or null.</summary>
         public async ValueTask<string?> GetAsync(Call call, string? refused)
         {
-            Task<AccessToken?> fetch;
+            Task<Task<AccessToken?>> fetch;
             lock (_lock)
             {
-                if (_token is not null && _token.Token == refused)
-                {
-                    _token = null;
-                }
-
+                _token = _token?.Token == refused ? null : _token;
                 if (_token is not null && (refused is not null || !(timeProvider.GetUtcNow() >= _token.RefreshBy)))
                 {
                     return _token.Token;
@@ -630,31 +552,28 @@ public sealed class ScoringClient : IDisposable
             }
 
             await ((Task)fetch).WaitAsync(call.Left, timeProvider, call.CancellationToken)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // what it throws may be the provider's or the wait's
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             call.CancellationToken.ThrowIfCancellationRequested();
-            var token = fetch.IsCompleted ? await fetch.ConfigureAwait(false) : null;
-            return token is null ? throw call.NoToken() : token.Token == refused ? null : token.Token;
+            var token = fetch.IsCompleted ? await (await fetch.ConfigureAwait(false)).ConfigureAwait(false) : null;
+            return token is null ? throw call.Error(new Failure(new TimeoutException(), timeout, "token"))
+                : token.Token == refused ? null
+                : token.Token;
         }
 
-        private async Task<AccessToken?> FetchAsync()
+        /// <summary>Never fails itself: a provider's failure is for those who wait, and they may all have gone.</summary>
+        private async Task<Task<AccessToken?>> FetchAsync()
         {
-            AccessToken? token = null;
-            ExceptionDispatchInfo? failure = null;
-            using var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
-            try
-            {
-                token = Arguments.CheckedToken(
-                    await Task.Run(() => provider(timeLimit.Token).AsTask()).WaitAsync(timeLimit.Token).ConfigureAwait(false));
-            }
-            catch (Exception error) when (!timeLimit.IsCancellationRequested)
-            {
-                failure = ExceptionDispatchInfo.Capture(error);
-            }
-            catch (OperationCanceledException)
-            {
-                // Its time is up.
-            }
-
+            var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
+            var answer = Task.Run(async () => (AccessToken?)Arguments.CheckedToken(await provider(timeLimit.Token).ConfigureAwait(false)));
+            _ = answer.ContinueWith(
+                task =>
+                {
+                    timeLimit.Dispose();
+                    return task.Exception; // now it counts as seen, however late it comes
+                },
+                TaskScheduler.Default);
+            await ((Task)answer).WaitAsync(timeLimit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            var token = answer.IsCompletedSuccessfully ? await answer.ConfigureAwait(false) : null;
             lock (_lock)
             {
                 if (token is not null && token.Token != _refused)
@@ -666,25 +585,18 @@ public sealed class ScoringClient : IDisposable
                 (_fetch, _refused) = (null, null);
             }
 
-            if (token is null)
-            {
-                failure?.Throw();
-            }
-
-            return token;
+            return token is null && !timeLimit.IsCancellationRequested ? answer : Task.FromResult(token);
         }
     }
 
     // --- What one attempt came to ---
 
-    internal abstract class Outcome;
+    internal abstract record Outcome;
 
     /// <summary>An answer of the service; <see cref="Fault"/> says why a success is none.</summary>
-    internal sealed class Reply(int status, HttpResponseHeaders headers) : Outcome
+    internal sealed record Reply(int Status, HttpResponseHeaders Headers) : Outcome
     {
-        public int Status => status;
-
-        public bool IsSuccess => status is >= 200 and <= 299;
+        public bool IsSuccess => Status is >= 200 and <= 299;
 
         public TimeSpan? RetryAfter { get; set; }
 
@@ -694,34 +606,29 @@ public sealed class ScoringClient : IDisposable
 
         public string? Fault { get; set; }
 
-        public string? RequestId => FirstValue(headers, "x-request-id") ?? FirstValue(headers, "x-ms-request-id");
+        public string? RequestId => FirstValue(Headers, "x-request-id") ?? FirstValue(Headers, "x-ms-request-id");
 
-        public int? ModelStatus => FirstValue(headers, "ms-azureml-model-error-statuscode") is { Length: 3 } text
+        public int? ModelStatus => FirstValue(Headers, "ms-azureml-model-error-statuscode") is { Length: 3 } text
             && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
 
-        public string? ModelReason => FirstValue(headers, "ms-azureml-model-error-reason");
+        public string? ModelReason => FirstValue(Headers, "ms-azureml-model-error-reason");
 
         public bool RunFunctionFailed =>
-            "true".Equals(FirstValue(headers, "x-ms-run-function-failed"), StringComparison.OrdinalIgnoreCase);
+            "true".Equals(FirstValue(Headers, "x-ms-run-function-failed"), StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>No answer, or not all of a success.</summary>
-    internal sealed class Failure(Exception error, TimeSpan? limit = null, bool isConnecting = false) : Outcome
+    /// <param name="Error">What the platform said.</param>
+    /// <param name="Limit">The limit of ours that passed.</param>
+    /// <param name="Missing">What there was not when it passed.</param>
+    internal sealed record Failure(Exception Error, TimeSpan? Limit = null, string Missing = "complete reply") : Outcome
     {
-        public Exception Error => error;
+        public bool TimedOut => Limit is not null || Error is OperationCanceledException
+            || Error.GetBaseException() is SocketException { SocketErrorCode: SocketError.TimedOut };
 
-        /// <summary>The limit of ours that passed.</summary>
-        public TimeSpan? Limit => limit;
-
-        /// <summary>Whether it passed before there was a connection.</summary>
-        public bool IsConnecting => isConnecting;
-
-        public bool TimedOut => limit is not null || error is OperationCanceledException
-            || error.GetBaseException() is SocketException { SocketErrorCode: SocketError.TimedOut };
-
-        public string Text => error switch
+        public string Text => Error switch
         {
-            _ when limit is TimeSpan passed => Invariant($"no {(isConnecting ? "connection" : "complete reply")} within {passed.TotalSeconds} s"),
+            _ when Limit is TimeSpan passed => Invariant($"no {Missing} within {passed.TotalSeconds} s"),
             OperationCanceledException => "the handler gave up",
             HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError } => "the host name cannot be resolved",
             HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } => "connection refused",
@@ -737,7 +644,7 @@ public sealed class ScoringClient : IDisposable
             HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } => "the reply was cut off",
             HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse } => "the reply is not valid HTTP",
             IOException { InnerException: SocketException } => "the connection was reset",
-            _ => error.Message,
+            _ => Error.Message,
         };
     }
 
@@ -750,11 +657,11 @@ public sealed class ScoringClient : IDisposable
     // --- Errors ---
 
     /// <summary>One call of a user, over all its attempts; makes its errors.</summary>
-    private sealed class Call(HttpMethod method, Uri uri, TimeSpan timeout, TimeProvider timeProvider, CancellationToken cancellationToken)
+    private sealed class Call(ScoringClientOptions options, HttpMethod method, Uri uri, CancellationToken cancellationToken)
     {
         private const int ExcerptCharacters = 300;
 
-        private readonly long _start = timeProvider.GetTimestamp();
+        private readonly long _start = options.TimeProvider.GetTimestamp();
 
         public HttpMethod Method => method;
 
@@ -764,9 +671,8 @@ public sealed class ScoringClient : IDisposable
 
         public ReadOnlyMemory<byte> Body { get; init; }
 
+        /// <summary>Null where there is no body.</summary>
         public string? ContentType { get; init; }
-
-        public string? Deployment { get; init; }
 
         public string ClientRequestId { get; } = Guid.NewGuid().ToString();
 
@@ -774,39 +680,28 @@ public sealed class ScoringClient : IDisposable
         public int Attempts { get; set; }
 
         /// <summary>Every credential that was used.</summary>
-        public List<string> Secrets { get; } = [];
+        public HashSet<string> Secrets { get; } = [];
 
         /// <summary>What is left of the call's time.</summary>
-        public TimeSpan Left
-        {
-            get
-            {
-                var left = timeout - timeProvider.GetElapsedTime(_start);
-                return left > TimeSpan.Zero ? left : TimeSpan.Zero;
-            }
-        }
+        public TimeSpan Left => TimeSpan.FromTicks(Math.Max(0, (options.Timeout - options.TimeProvider.GetElapsedTime(_start)).Ticks));
 
         public ScoringException Error(Outcome outcome) => outcome switch
         {
             Reply { Fault: string fault } reply => ReplyError(fault, reply),
             Reply reply => ServiceError(reply),
-            Failure failure => TransportError(Reason(failure), failure.TimedOut, failure.Error),
+            Failure failure => new ScoringTransportException(Text(Reason(failure)), FitToPrint(failure.Error))
+            {
+                Attempts = Attempts,
+                TimedOut = failure.TimedOut,
+            },
             _ => throw new UnreachableException(),
         };
-
-        public ScoringTransportException NoToken() => TransportError(Invariant($"no token within {timeout.TotalSeconds} s"), timedOut: true);
 
         public ScoringReplyException ReplyError(string fault, Reply reply)
         {
             var reason = Excerpt(fault);
-            var start = reply.Body[..Math.Min(reply.Body.Count, ErrorBodyBytes)];
-            var excerpt = Excerpt(Hide(Encoding.UTF8.GetString(start), reply.IsCut || start.Count < reply.Body.Count));
-            return new ScoringReplyException(Text(excerpt.Length > 0 ? $"{reason}: {excerpt}" : reason))
-            {
-                Attempts = Attempts,
-                Reason = reason,
-                Excerpt = excerpt,
-            };
+            var excerpt = Excerpt(Encoding.UTF8.GetString(reply.Body[..Math.Min(reply.Body.Count, ErrorBodyBytes)]));
+            return new(Text(excerpt.Length > 0 ? $"{reason}: {excerpt}" : reason)) { Attempts = Attempts, Reason = reason, Excerpt = excerpt };
         }
 
         /// <summary>Returns what an attempt came to, in words fit for a log.</summary>
@@ -824,7 +719,7 @@ public sealed class ScoringClient : IDisposable
         private ScoringServiceException ServiceError(Reply reply)
         {
             var requestId = Hide(reply.RequestId);
-            return new ScoringServiceException(Text(Reason(reply), requestId))
+            return new(Text(Reason(reply), requestId))
             {
                 Attempts = Attempts,
                 Status = reply.Status,
@@ -839,25 +734,13 @@ public sealed class ScoringClient : IDisposable
             };
         }
 
-        private ScoringTransportException TransportError(string reason, bool timedOut, Exception? cause = null) =>
-            new(Text(reason), FitToPrint(cause))
-            {
-                Attempts = Attempts,
-                TimedOut = timedOut,
-            };
+        private string Message(Reply reply) => Hide(Json.ReadServiceMessage(reply.Body), reply.IsCut);
 
         private string Text(string what, string? requestId = null)
         {
-            var details = Invariant($"{Attempts} attempt{(Attempts == 1 ? "" : "s")}");
-            if (requestId is not null)
-            {
-                details += $", request id {Excerpt(requestId)}";
-            }
-
-            return $"{method} {uri.OriginalString.Split('?')[0]}: {what} ({details})";
+            var id = requestId is null ? "" : $", request id {Excerpt(requestId)}";
+            return Invariant($"{method} {uri.OriginalString.Split('?')[0]}: {what} ({Attempts} attempt{(Attempts == 1 ? "" : "s")}{id})");
         }
-
-        private string Message(Reply reply) => Hide(Json.ReadServiceMessage(reply.Body), reply.IsCut);
 
         /// <summary>Returns the beginning of a text from outside, fit for a log: one line, without a credential.</summary>
         private string Excerpt(string text)
@@ -875,29 +758,16 @@ public sealed class ScoringClient : IDisposable
         private static bool IsPrintable(char character) => char.GetUnicodeCategory(character)
             is not (UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator);
 
-        /// <summary>Replaces every credential by ***, also where JSON escapes some of its characters.</summary>
-        /// <param name="text">A text from outside.</param>
-        /// <param name="isCut">Whether the text may end inside one: then the beginning of one at its end is replaced as well.</param>
+        /// <summary>Replaces every credential by ***; in a text that was cut also the beginning of one at its end.</summary>
         [return: NotNullIfNotNull(nameof(text))]
         private string? Hide(string? text, bool isCut = false)
         {
             foreach (var secret in text is null ? [] : Secrets)
             {
                 text = text!.Replace(secret, "***", StringComparison.Ordinal);
-                if (text.Contains('\\', StringComparison.Ordinal))
-                {
-                    var escaped = secret.Select(one => Invariant(@$"(?:\\?{Regex.Escape($"{one}")}|\\u00(?i:{(int)one:x2}))"));
-                    text = Regex.Replace(text, string.Concat(escaped), "***", RegexOptions.NonBacktracking | RegexOptions.CultureInvariant);
-                }
-
-                for (var length = secret.Length - 1; isCut && length > 0; length--)
-                {
-                    if (text.EndsWith(secret[..length], StringComparison.Ordinal))
-                    {
-                        text = $"{text[..^length]}***";
-                        break;
-                    }
-                }
+                var beginnings = Enumerable.Range(1, isCut ? secret.Length - 1 : 0).Select(length => secret[..length]);
+                var part = beginnings.LastOrDefault(beginning => text.EndsWith(beginning, StringComparison.Ordinal));
+                text = part is null ? text : $"{text[..^part.Length]}***";
             }
 
             return text;
@@ -979,56 +849,25 @@ public sealed class ScoringReplyException(string message) : ScoringException(mes
 
 file static class Arguments
 {
-    private static readonly SearchValues<char> NotInUri = SearchValues.Create("\"<>\\^`{|}");
+    // What all platforms send as it is: no blank, nothing beyond ASCII, none of "<>\^`{|}, and % only in an escape of the target.
+    private static readonly Regex Exact = new(
+        """^https?://(?<authority>[!$&-.0-;=@-\[\]_a-z~]+)(?<target>([/?#]([!#$&-;=?-\[\]_a-z~]|%[0-9a-f]{2})*)?)\z""",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking);
 
     /// <summary>Returns the URI as it was given, or refuses what this or another platform would change on the way (C06).</summary>
     public static string CheckedUri(Uri uri, string parameter)
     {
-        var text = uri.OriginalString; // the other properties of Uri show it after changes
-        if (!IsAbsolute(uri, text, out var authority, out var target))
-        {
-            throw new ArgumentException("the scoring URI must be an absolute http or https URI", parameter);
-        }
-
-        if (authority.Contains('@', StringComparison.Ordinal))
-        {
-            throw new ArgumentException("the scoring URI must not contain user info", parameter);
-        }
-
-        if (target.Contains('#', StringComparison.Ordinal))
-        {
-            throw new ArgumentException("the scoring URI must not contain a fragment", parameter);
-        }
-
-        if (target.Split('?')[0].Split('/').Any(segment => segment is "." or ".."))
-        {
-            throw new ArgumentException("the scoring URI must not contain dot segments", parameter);
-        }
-
-        var escapes = target.Split('%').Skip(1).Select(part => part[..2]);
-        if (escapes.FirstOrDefault(IsNeedless) is string escape)
-        {
-            throw new ArgumentException($"the scoring URI must not contain needless percent escapes (%{escape})", parameter);
-        }
-
-        return target.StartsWith('/') ? $"{uri.Scheme}://{authority}{target}" : $"{uri.Scheme}://{authority}/{target}";
-    }
-
-    private static bool IsAbsolute(Uri uri, string text, out string authority, out string target)
-    {
-        (authority, target) = ("", "");
-        if (!uri.IsAbsoluteUri || (uri.Scheme != Uri.UriSchemeHttp && uri.Scheme != Uri.UriSchemeHttps)
-            || !text.StartsWith($"{uri.Scheme}://", StringComparison.OrdinalIgnoreCase)
-            || text.AsSpan().ContainsAnyExceptInRange('!', '~') || text.AsSpan().ContainsAny(NotInUri))
-        {
-            return false;
-        }
-
-        var rest = text[$"{uri.Scheme}://".Length..];
-        var end = rest.AsSpan().IndexOfAny('/', '?', '#');
-        (authority, target) = end < 0 ? (rest, "") : (rest[..end], rest[end..]);
-        return authority.Length > 0 && uri.Port != 0 && !authority.Contains('%', StringComparison.Ordinal)
-            && target.Split('%').Skip(1).All(part => part.Length >= 2 && part[..2].All(char.IsAsciiHexDigit));
+        var match = Exact.Match(uri.OriginalString); // the other properties of Uri show it after changes
+        var (authority, target) = (match.Groups["authority"].Value, match.Groups["target"].Value);
+        var isExact = match.Success && uri.IsAbsoluteUri && uri.Port != 0;
+        Refuse(!isExact, "the scoring URI must be an absolute http or https URI", parameter);
+        Refuse(authority.Contains('@', StringComparison.Ordinal), "the scoring URI must not contain user info", parameter);
+        Refuse(target.Contains('#', StringComparison.Ordinal), "the scoring URI must not contain a fragment", parameter);
+        var segments = target.Split('?')[0].Split('/');
+        Refuse(segments.Any(segment => segment is "." or ".."), "the scoring URI must not contain dot segments", parameter);
+        var needless = target.Split('%').Skip(1).Select(part => part[..2]).FirstOrDefault(IsNeedless);
+        Refuse(needless is not null, $"the scoring URI must not contain needless percent escapes (%{needless})", parameter);
+        return $"{uri.Scheme}://{authority}{(target.StartsWith('/') ? "" : "/")}{target}";
     }
 
     private static bool IsNeedless(string escape)
@@ -1077,7 +916,7 @@ file static class Arguments
         Refuse(options.Handler is not null && name is not null, $"{name} has no effect with Handler: set it there", nameof(options));
     }
 
-    private static void Refuse(bool isWrong, string text, string parameter)
+    private static void Refuse([DoesNotReturnIf(true)] bool isWrong, string text, string parameter)
     {
         if (isWrong)
         {
@@ -1092,11 +931,7 @@ file static class Arguments
     /// <summary>Returns what a token provider returned, or refuses it.</summary>
     public static AccessToken CheckedToken(AccessToken? token)
     {
-        if (token is null)
-        {
-            throw new ArgumentException("the token provider must return an AccessToken, not null", nameof(token));
-        }
-
+        Refuse(token is null, "the token provider must return an AccessToken, not null", nameof(token));
         CheckCredential(token.Token ?? "", "the token", nameof(token));
         return token;
     }
@@ -1104,18 +939,10 @@ file static class Arguments
     /// <summary>Refuses what cannot travel in a header (C11); the platform would show it or send something else.</summary>
     public static void CheckHeader(string text, string what, string parameter, bool innerSpaces = false, string hint = "")
     {
-        if (text.Length == 0)
-        {
-            throw new ArgumentException($"{what} is empty", parameter);
-        }
-
+        Refuse(text.Length == 0, $"{what} is empty", parameter);
         var position = text.AsSpan().IndexOfAnyExceptInRange(innerSpaces ? ' ' : '!', '~');
         position = text[0] == ' ' ? 0 : position < 0 && text[^1] == ' ' ? text.Length - 1 : position;
-        if (position >= 0)
-        {
-            throw new ArgumentException(
-                Invariant($"{what} has a character that cannot be sent in a header at position {position}{hint}"), parameter);
-        }
+        Refuse(position >= 0, Invariant($"{what} has a character that cannot be sent in a header at position {position}{hint}"), parameter);
     }
 
     private static void CheckCredential(string credential, string what, string parameter) =>
@@ -1148,24 +975,19 @@ file static class Payload
         rowCount = 0;
         foreach (var row in rows)
         {
-            if (row is null)
-            {
-                throw new ArgumentException(Invariant($"row {rowCount} is null"), parameter);
-            }
-
+            _ = row ?? throw new ArgumentException(Invariant($"row {rowCount} is null"), parameter);
             body.Write(rowCount == 0 ? "["u8 : ",["u8);
             var column = 0;
             foreach (var cell in row)
             {
                 if (!double.IsFinite(cell))
                 {
-                    var text = Invariant($"row {rowCount}, column {column} is {(double.IsNaN(cell) ? "NaN" : "Infinity")}: JSON has no such number");
-                    throw new ArgumentException(text, parameter);
+                    var name = double.IsNaN(cell) ? "NaN" : "Infinity";
+                    throw new ArgumentException(Invariant($"row {rowCount}, column {column} is {name}: JSON has no such number"), parameter);
                 }
 
-                body.Write(column == 0 ? ""u8 : ","u8);
+                body.Write(column++ == 0 ? ""u8 : ","u8);
                 Write(body, cell);
-                column++;
             }
 
             body.Write("]"u8);
@@ -1181,7 +1003,7 @@ file static class Payload
     {
         var body = new byte[Encoding.UTF8.GetByteCount(json)];
         var isText = Utf8.FromUtf16(json, body, out _, out _, replaceInvalidSequences: false) == OperationStatus.Done;
-        return isText && Json.IsValid(body) ? body : throw new ArgumentException("the payload is not JSON", parameter);
+        return isText && Json.FindFault(body) is null ? body : throw new ArgumentException("the payload is not JSON", parameter);
     }
 
     /// <summary>Writes the shortest digits that give the same double back, with a point or an exponent.</summary>
@@ -1202,24 +1024,26 @@ file static class Payload
 
 file static class Json
 {
-    private static readonly string[] PageStarts = ["<!doctype", "<html", "<head", "<body"];
+    private const RegexOptions Page = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.NonBacktracking;
 
-    /// <summary>Returns null and one finite number for each row, or what is wrong with the body (B51).</summary>
-    public static string? ReadPredictions(ReadOnlyMemory<byte> body, int rowCount, out double[] predictions)
+    /// <summary>Returns one finite number for each row (B51).</summary>
+    /// <exception cref="FormatException">Says what came instead.</exception>
+    public static double[] ReadPredictions(ReadOnlySpan<byte> body, int rowCount)
     {
-        predictions = new double[rowCount];
-        if (TryReadNumbers(WithoutByteOrderMark(body).Span, predictions))
+        var predictions = new double[rowCount];
+        if (TryReadNumbers(WithoutByteOrderMark(body), predictions))
         {
-            return null;
+            return predictions;
         }
 
-        return Read(body, out var reply) ?? reply.ValueKind switch
+        var reply = Read(body);
+        throw new FormatException(reply.ValueKind switch
         {
-            JsonValueKind.Array => WrongElement(reply) ?? Invariant($"the reply has {reply.GetArrayLength()} predictions for {rowCount} rows"),
+            JsonValueKind.Array => Fault(reply, rowCount),
             JsonValueKind.Object when ErrorText(reply) is string text => $"the reply is a JSON object, not an array: {text}",
             JsonValueKind.String => "the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself",
             var kind => $"the reply is a JSON {Name(kind)}, not an array",
-        };
+        });
     }
 
     /// <summary>Reads an array of exactly so many finite numbers. Documents take many times the memory and twice the time.</summary>
@@ -1228,20 +1052,13 @@ file static class Json
         var reader = new Utf8JsonReader(text);
         try
         {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartArray)
+            var isRight = reader.Read() && reader.TokenType == JsonTokenType.StartArray;
+            for (var index = 0; isRight && index < numbers.Length; index++)
             {
-                return false;
+                isRight = reader.Read() && reader.TokenType == JsonTokenType.Number && double.IsFinite(numbers[index] = reader.GetDouble());
             }
 
-            for (var index = 0; index < numbers.Length; index++)
-            {
-                if (!reader.Read() || reader.TokenType != JsonTokenType.Number || !double.IsFinite(numbers[index] = reader.GetDouble()))
-                {
-                    return false;
-                }
-            }
-
-            return reader.Read() && reader.TokenType == JsonTokenType.EndArray && !reader.Read();
+            return isRight && reader.Read() && reader.TokenType == JsonTokenType.EndArray && !reader.Read();
         }
         catch (JsonException)
         {
@@ -1249,54 +1066,50 @@ file static class Json
         }
     }
 
-    private static string? WrongElement(JsonElement array)
+    private static string Fault(JsonElement array, int rowCount)
     {
         foreach (var (index, element) in array.EnumerateArray().Index())
         {
-            if (element.ValueKind != JsonValueKind.Number)
+            var what = element.ValueKind != JsonValueKind.Number ? $"a JSON {Name(element.ValueKind)}, not a number"
+                : !double.IsFinite(element.GetDouble()) ? "not a finite number" // 1e400
+                : null;
+            if (what is not null)
             {
-                return Invariant($"element {index} of the reply is a JSON {Name(element.ValueKind)}, not a number");
-            }
-
-            if (!double.IsFinite(element.GetDouble())) // 1e400
-            {
-                return Invariant($"element {index} of the reply is not a finite number");
+                return Invariant($"element {index} of the reply is {what}");
             }
         }
 
-        return null;
+        return Invariant($"the reply has {array.GetArrayLength()} predictions for {rowCount} rows");
     }
 
-    /// <summary>Returns null and any JSON value, or what is wrong with the body (B52).</summary>
-    public static string? Read(ArraySegment<byte> body, out JsonElement value) => Read((ReadOnlyMemory<byte>)body, out value);
-
-    private static string? Read(ReadOnlyMemory<byte> body, out JsonElement value)
+    /// <summary>Returns any JSON value (B52).</summary>
+    /// <exception cref="FormatException">Says what came instead.</exception>
+    public static JsonElement Read(ReadOnlySpan<byte> body)
     {
-        value = default;
-        if (!Utf8.IsValid(body.Span)) // whatever a charset says (C32)
+        if (!Utf8.IsValid(body)) // whatever a charset says (C32)
         {
-            return "the reply is not valid UTF-8";
+            throw new FormatException("the reply is not valid UTF-8");
         }
 
-        var text = WithoutByteOrderMark(body).Span;
-        if (text.Trim(" \t\r\n"u8).IsEmpty)
-        {
-            return "the reply is empty";
-        }
-
+        var text = WithoutByteOrderMark(body);
         try
         {
-            value = JsonElement.Parse(text);
-            return null;
+            return JsonElement.Parse(text);
         }
-        catch (JsonException)
+        catch (JsonException error)
         {
-            return HasNotFinite(text) ? "the reply contains NaN or Infinity, which is not JSON" : "the reply is not JSON";
+            var rest = text[(FindFault(text) ?? text.Length)..];
+            var isNotFinite = rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8); // W09
+            throw new FormatException(
+                text.Trim(" \t\r\n"u8).IsEmpty ? "the reply is empty"
+                : isNotFinite ? "the reply contains NaN or Infinity, which is not JSON"
+                : "the reply is not JSON",
+                error);
         }
     }
 
-    /// <summary>Returns whether a text is one JSON value; how deep is for the service to judge.</summary>
-    public static bool IsValid(ReadOnlySpan<byte> text)
+    /// <summary>Returns where a text stops being one JSON value, null where it never does; how deep is for the service to judge.</summary>
+    public static int? FindFault(ReadOnlySpan<byte> text)
     {
         var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = int.MaxValue });
         try
@@ -1305,95 +1118,54 @@ file static class Json
             {
             }
 
-            return true;
+            return null;
         }
         catch (JsonException)
         {
-            return false;
-        }
-    }
-
-    /// <summary>Returns whether what is no JSON begins with one of the words that Python writes (W09).</summary>
-    private static bool HasNotFinite(ReadOnlySpan<byte> text)
-    {
-        var reader = new Utf8JsonReader(text);
-        try
-        {
-            while (reader.Read())
-            {
-            }
-
-            return false;
-        }
-        catch (JsonException)
-        {
-            var rest = text[(int)reader.BytesConsumed..];
-            return rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8);
+            return (int)reader.BytesConsumed;
         }
     }
 
     /// <summary>Finds the service's own words in any body of an error (W45).</summary>
-    public static string ReadServiceMessage(ReadOnlyMemory<byte> body)
+    public static string ReadServiceMessage(ReadOnlySpan<byte> body)
     {
-        var text = Encoding.UTF8.GetString(WithoutByteOrderMark(body).Span).Trim();
+        var text = Encoding.UTF8.GetString(WithoutByteOrderMark(body)).Trim();
         try
         {
             using var document = JsonDocument.Parse(text);
             var value = document.RootElement;
-            return String(Member(value, "message")) ?? ErrorText(value) ?? String(Member(value, "detail")) ?? String(value) ?? "";
+            return Text(value, "message") ?? ErrorText(value) ?? Text(value, "detail") ?? Text(value) ?? "";
         }
         catch (JsonException)
         {
-            return IsPage(text) ? PageTitle(text) : text;
+            var isPage = Regex.IsMatch(text, "^<(?:!doctype|html|head|body)", Page);
+            return isPage ? WebUtility.HtmlDecode(Regex.Match(text, "<title[^>]*>(?<title>.*?)</title", Page).Groups["title"].Value).Trim() : text;
         }
     }
 
-    /// <summary>Returns the text of an object's "error", or null.</summary>
-    private static string? ErrorText(JsonElement value)
-    {
-        var error = Member(value, "error");
-        return String(Member(error, "message")) ?? String(error);
-    }
+    private static string? ErrorText(JsonElement value) => Text(value, "error", "message") ?? Text(value, "error");
 
-    private static bool IsPage(string text) => PageStarts.Any(start => text.StartsWith(start, StringComparison.OrdinalIgnoreCase));
-
-    private static string PageTitle(string page)
-    {
-        var start = page.IndexOf("<title", StringComparison.OrdinalIgnoreCase);
-        start = start < 0 ? -1 : page.IndexOf('>', start);
-        var end = start < 0 ? -1 : page.IndexOf("</title", start, StringComparison.OrdinalIgnoreCase);
-        return end < 0 ? "" : WebUtility.HtmlDecode(page[(start + 1)..end]).Trim();
-    }
-
-    private static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> body) =>
-        body.Span.StartsWith("\uFEFF"u8) ? body["\uFEFF"u8.Length..] : body;
-
-    /// <summary>Returns a member of an object, or an undefined value.</summary>
-    private static JsonElement Member(JsonElement value, string name)
+    /// <summary>Returns the text of a string that is not blank, found by the names of members, or null.</summary>
+    private static string? Text(JsonElement value, params ReadOnlySpan<string> path)
     {
         try
         {
-            return value.ValueKind == JsonValueKind.Object && value.TryGetProperty(name, out var member) ? member : default;
-        }
-        catch (InvalidOperationException) // the name of another member has half of a surrogate pair
-        {
-            return default;
-        }
-    }
+            foreach (var name in path)
+            {
+                value = value.ValueKind == JsonValueKind.Object && value.TryGetProperty(name, out var member) ? member : default;
+            }
 
-    /// <summary>Returns the text of a string that is not blank, or null.</summary>
-    private static string? String(JsonElement value)
-    {
-        try
-        {
             var text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
             return string.IsNullOrWhiteSpace(text) ? null : text;
         }
-        catch (InvalidOperationException) // the text has half of a surrogate pair
+        catch (InvalidOperationException) // a name or the text has half of a surrogate pair
         {
             return null;
         }
     }
+
+    private static ReadOnlySpan<byte> WithoutByteOrderMark(ReadOnlySpan<byte> body) =>
+        body.StartsWith("\uFEFF"u8) ? body["\uFEFF"u8.Length..] : body;
 
     private static string Name(JsonValueKind kind) => kind switch
     {
@@ -1411,9 +1183,17 @@ file static class Json
 internal static class Connections
 {
     /// <summary>A request that knows whether it got a connection, TLS included.</summary>
-    internal sealed class Request : HttpRequestMessage
+    /// <param name="ended">Whether the attempt is over: then the connection that is made for it is not wanted any more.</param>
+    internal sealed class Request(CancellationToken ended) : HttpRequestMessage
     {
+        private CancellationTokenRegistration _closing;
+
         public bool IsConnected { get; set; }
+
+        /// <summary>Closes a connection that is not ready when the attempt ends; the platform would keep it for seconds.</summary>
+        public void CloseAtEnd(Socket socket) => _closing = ended.UnsafeRegister(static socket => ((Socket)socket!).Dispose(), socket);
+
+        public void Keep() => _closing.Dispose();
     }
 
     /// <summary>Makes a URI that is sent as it is written; the path of an ordinary Uri has %A9 where %a9 was given.</summary>
@@ -1430,6 +1210,12 @@ internal static class Connections
             Proxy = options.Proxy is null ? null : new WebProxy(options.Proxy),
             ConnectTimeout = options.ConnectTimeout,
             PooledConnectionLifetime = TimeSpan.FromMinutes(2), // or the service's old address is used for ever
+            ConnectCallback = ConnectAsync,
+            PlaintextStreamFilter = (context, _) => // asked when TLS is ready
+            {
+                (context.InitialRequestMessage as Request)?.Keep(); // another request may get the connection
+                return ValueTask.FromResult(context.PlaintextStream);
+            },
             RequestHeaderEncodingSelector = (_, request) => // asked when the headers go out on a connection
             {
                 if (request is Request ours) // and not the handler's own to a proxy
@@ -1443,6 +1229,22 @@ internal static class Connections
         handler.SslOptions.EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
         handler.SslOptions.CertificateChainPolicy = options.CaFile is null ? null : TrustOnly(options.CaFile);
         return handler;
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            (context.InitialRequestMessage as Request)?.CloseAtEnd(socket);
+            await socket.ConnectAsync(context.DnsEndPoint, cancellationToken).ConfigureAwait(false);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Makes a policy; host name, dates and purpose of a certificate are checked as always.</summary>

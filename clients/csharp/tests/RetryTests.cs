@@ -194,6 +194,37 @@ public sealed class RetryTests
         Assert.Equal((TimeSpan.FromSeconds(30), 1), (error.RetryAfter!.Value, error.Attempts));
     }
 
+    // Proves B32.
+    [Fact]
+    public async Task A_hook_that_outlasts_the_call_ends_it()
+    {
+        var clock = new ManualTimeProvider();
+        using var handler = new StubHandler([], HttpStatusCode.ServiceUnavailable);
+        using var client = new ScoringClient(
+            new Uri("http://host/score"),
+            new() { Handler = handler, TimeProvider = clock, OnRetry = _ => clock.Advance(TimeSpan.FromSeconds(100)) });
+
+        var call = client.ScoreAsync([[1]], Cancel);
+
+        var error = await Assert.ThrowsAsync<ScoringTransportException>(() => call.WaitAsync(TimeSpan.FromMinutes(1), Cancel));
+        Assert.Equal("POST http://host/score: no complete reply within 100 s (1 attempt)", error.Message);
+        Assert.True(error.TimedOut);
+        Assert.Equal(1, handler.RequestCount);
+    }
+
+    // Proves B49.
+    [Theory]
+    [InlineData("Fri, 31 Dec 9999 23:59:59 GMT", 999_999_999)]
+    [InlineData("Sun, 06 Nov 0030 08:49:37 GMT", 0)]
+    [InlineData("Sat, 01 Jan 0000 00:00:00 GMT", 0)]
+    public void A_date_is_read_whatever_its_year(string date, int seconds)
+    {
+        using var reply = new HttpResponseMessage();
+        reply.Headers.TryAddWithoutValidation("Retry-After", date);
+
+        Assert.Equal(TimeSpan.FromSeconds(seconds), ScoringClient.RetryHint(reply.Headers, DateTimeOffset.UnixEpoch));
+    }
+
     // Proves B49.
     [Fact]
     public async Task A_hint_longer_than_the_back_off_is_waited_for()

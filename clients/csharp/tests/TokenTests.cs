@@ -304,6 +304,101 @@ public sealed class TokenTests
         Assert.Equal(["Bearer t2"], Sent(server));
     }
 
+    // Proves B24, B32.
+    [Fact]
+    public async Task A_provider_that_fails_when_its_time_is_up_is_asked_again_by_a_later_call()
+    {
+        var fetches = 0;
+        await using var server = new RawServer(RawServer.Reply(200, "[1]"));
+        using var client = new ScoringClient(server.Uri, new()
+        {
+            Timeout = TimeSpan.FromSeconds(0.3),
+            TokenProvider = async cancellationToken =>
+            {
+                if (Interlocked.Increment(ref fetches) > 1)
+                {
+                    return new AccessToken("t2");
+                }
+
+                await Task.Delay(TimeSpan.FromSeconds(0.02), CancellationToken.None); // to be told before the client's own wait is
+                var answer = new TaskCompletionSource<AccessToken>();
+                using var registration = cancellationToken.Register(() => answer.SetException(new InvalidTimeZoneException()));
+                return await answer.Task;
+            },
+        });
+        var error = await Assert.ThrowsAsync<ScoringTransportException>(() => client.ScoreAsync([[1]], Cancel));
+        Assert.Equal($"POST {server.Uri}: no token within 0.3 s (0 attempts)", error.Message);
+
+        while (Sent(server).Length == 0)
+        {
+            Cancel.ThrowIfCancellationRequested();
+            try
+            {
+                await client.ScoreAsync([[1]], Cancel);
+            }
+            catch (ScoringTransportException)
+            {
+                // It joined the fetch that was about to end.
+            }
+        }
+
+        Assert.Equal(["Bearer t2"], Sent(server));
+    }
+
+    // Proves B24.
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_failure_that_nobody_waits_for_does_not_reach_the_host(bool isLate)
+    {
+        var seen = new ConcurrentQueue<Exception>();
+        void See(object? sender, UnobservedTaskExceptionEventArgs e) => seen.Enqueue(e.Exception);
+        TaskScheduler.UnobservedTaskException += See;
+        try
+        {
+            await GiveUpAsync(isLate);
+            for (var count = 0; count < 3; count++)
+            {
+                GC.Collect();
+                GC.WaitForPendingFinalizers();
+            }
+
+            Assert.DoesNotContain(seen, error => error.ToString().Contains("nobody waits", StringComparison.Ordinal));
+        }
+        finally
+        {
+            TaskScheduler.UnobservedTaskException -= See;
+        }
+    }
+
+    private static async Task GiveUpAsync(bool isLate)
+    {
+        var clock = new ManualTimeProvider();
+        var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var answer = new TaskCompletionSource<AccessToken>();
+        using var client = new ScoringClient(new Uri("https://host/score"), new()
+        {
+            TimeProvider = clock,
+            TokenProvider = async _ =>
+            {
+                asked.SetResult();
+                return await answer.Task;
+            },
+        });
+        using var source = new CancellationTokenSource();
+        var call = client.ScoreAsync([[1]], source.Token);
+        await asked.Task.WaitAsync(Cancel);
+        await clock.TimerAsync(TimeSpan.FromSeconds(100), Cancel, count: 2); // of the fetch and of the one who waits
+        await source.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call);
+        if (isLate)
+        {
+            clock.Advance(TimeSpan.FromSeconds(100));
+        }
+
+        answer.SetException(new InvalidTimeZoneException("nobody waits"));
+    }
+
     // Proves B20.
     [Theory]
     [InlineData("", "the token is empty (Parameter 'token')")]

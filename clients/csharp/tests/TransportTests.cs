@@ -281,20 +281,53 @@ public sealed class TransportTests
         await closed.Task.WaitAsync(Cancel);
     }
 
-    // Proves B33.
-    [Fact]
-    public async Task Cancelling_ends_the_making_of_a_connection()
+    // Proves B32, B33.
+    [Theory]
+    [InlineData("cancelled")]
+    [InlineData("timeout")]
+    [InlineData("attempt timeout")]
+    public async Task The_end_of_a_call_inside_tls_closes_the_connection(string end)
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
-        using var client = new ScoringClient(new Uri($"https://{listener.LocalEndpoint}/score"), new() { MaxRetries = 0 });
+        var moment = TimeSpan.FromSeconds(0.3);
+        using var client = new ScoringClient(new Uri($"https://{listener.LocalEndpoint}/score"), new()
+        {
+            MaxRetries = 0,
+            Timeout = end == "timeout" ? moment : TimeSpan.FromMinutes(10),
+            AttemptTimeout = end == "attempt timeout" ? moment : TimeSpan.FromMinutes(10),
+            ConnectTimeout = TimeSpan.FromMinutes(10),
+        });
         using var source = new CancellationTokenSource();
         var call = client.ScoreAsync([[1]], source.Token);
         using var connection = await listener.AcceptSocketAsync(Cancel); // and nothing is said: the handshake waits
 
-        await source.CancelAsync();
+        if (end == "cancelled")
+        {
+            await source.CancelAsync();
+            Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
+        }
+        else
+        {
+            var error = await Assert.ThrowsAsync<ScoringTransportException>(() => call);
+            Assert.EndsWith(": no connection within 0.3 s (1 attempt)", error.Message, StringComparison.Ordinal);
+        }
 
-        Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
+        await WaitForCloseAsync(connection).WaitAsync(TimeSpan.FromMinutes(1), Cancel);
+
+        static async Task WaitForCloseAsync(Socket connection)
+        {
+            try
+            {
+                while (await connection.ReceiveAsync(new byte[1024], Cancel) > 0)
+                {
+                }
+            }
+            catch (SocketException)
+            {
+                // A reset is a way to close.
+            }
+        }
     }
 
     // Proves B33.
