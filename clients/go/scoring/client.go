@@ -28,7 +28,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"html"
@@ -49,7 +48,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -219,21 +217,16 @@ func NewClient(scoringURI string, options Options) (*Client, error) {
 // Rows may be ragged or empty: that is for the service to judge. A NaN or an infinity is an [ArgumentError], and nothing is sent.
 // Other errors are [*ServiceError], [*TransportError] and [*ReplyError], ctx.Err() when ctx ends the call, and those of the token
 // provider and of OnRetry.
-func (c *Client) Score(ctx context.Context, rows [][]float64) ([]float64, error) {
+func (c *Client) Score(ctx context.Context, rows [][]float64) (predictions []float64, err error) {
 	payload, err := encodeRows(rows)
 	if err != nil {
 		return nil, err
 	}
-	call := c.newCall(http.MethodPost, c.uri, jsonType, payload)
-	reply, err := c.send(ctx, call, c.options.MaxRetries)
-	if err != nil {
-		return nil, err
-	}
-	predictions, reason := parsePredictions(reply, len(rows))
-	if reason != "" {
-		return nil, call.replyError(reason, reply)
-	}
-	return predictions, nil
+	_, err = c.post(ctx, jsonType, payload, func(reply []byte) (reason string) {
+		predictions, reason = parsePredictions(reply, len(rows))
+		return reason
+	})
+	return predictions, err
 }
 
 // ScoreJSON sends a JSON value of any shape as it is and returns the service's, which may be of any shape, too: a string that holds
@@ -244,7 +237,8 @@ func (c *Client) ScoreJSON(ctx context.Context, payload json.RawMessage) (json.R
 	if !utf8.Valid(payload) || !json.Valid(payload) {
 		return nil, ArgumentError("the payload is not JSON")
 	}
-	return c.sendForJSON(ctx, c.newCall(http.MethodPost, c.uri, jsonType, payload))
+	reply, err := c.post(ctx, jsonType, payload, whyNotJSON)
+	return withoutBOM(reply), err
 }
 
 // ScoreBytes sends bytes of a media type, such as those of an image, and returns the reply's as they are (C05). The caller must not
@@ -253,32 +247,32 @@ func (c *Client) ScoreJSON(ctx context.Context, payload json.RawMessage) (json.R
 // A content type that cannot travel in a header is an [ArgumentError], and nothing is sent. Other errors are those of [Client.Score];
 // of [*ReplyError] only those about size and encoding.
 func (c *Client) ScoreBytes(ctx context.Context, body []byte, contentType string) ([]byte, error) {
-	if err := checkHeader("content type", contentType, ' '); err != nil {
+	if err := refuse(unsendable("content type", contentType, ' ')); err != nil {
 		return nil, err
 	}
-	return c.send(ctx, c.newCall(http.MethodPost, c.uri, contentType, body), c.options.MaxRetries)
+	return c.post(ctx, contentType, body, anyBytes)
 }
 
 // Swagger returns the service's OpenAPI document, from swagger.json beside the scoring URI (C52). A service that has none answers
 // 404, which is a [*ServiceError]; other errors are those of [Client.ScoreJSON].
 func (c *Client) Swagger(ctx context.Context) (json.RawMessage, error) {
-	return c.sendForJSON(ctx, c.newCall(http.MethodGet, c.uri.ResolveReference(&url.URL{Path: "swagger.json"}), "", nil))
+	reply, err := c.get(ctx, "swagger.json", c.options.MaxRetries, whyNotJSON)
+	return withoutBOM(reply), err
 }
 
 // Healthy reports whether the service's front page says Healthy (C51), after one attempt. Any other reply is false without an error;
 // an error means that there was no reply: [*TransportError], ctx.Err() or the token provider's.
 func (c *Client) Healthy(ctx context.Context) (bool, error) {
-	body, err := c.send(ctx, c.newCall(http.MethodGet, c.uri.ResolveReference(&url.URL{Path: "./"}), "", nil), 0)
-	var service *ServiceError
-	var reply *ReplyError
-	if errors.As(err, &service) || errors.As(err, &reply) {
+	body, err := c.get(ctx, "./", 0, anyBytes)
+	switch err.(type) {
+	case nil:
+		text := strings.TrimSpace(string(withoutBOM(body)))
+		return text == "Healthy" || text == `"Healthy"`, nil
+	case *ServiceError, *ReplyError:
 		return false, nil
-	}
-	if err != nil {
+	default:
 		return false, err
 	}
-	text := bytes.TrimSpace(withoutBOM(body))
-	return string(text) == "Healthy" || string(text) == `"Healthy"`, nil
 }
 
 // Close closes the idle connections of the client's own pool. Calls under way go on, and later calls open new connections.
@@ -304,28 +298,22 @@ type exchange struct {
 	uri         *url.URL
 	contentType string // empty: a request without a body
 	payload     []byte
-	credentials []string // used so far; no text shows them
+	maxRetries  int
+	check       func(reply []byte) (reason string) // says what is wrong with a 2xx reply, if anything is
+	credentials []string                           // used so far; no text shows them
 }
 
-func (c *Client) newCall(method string, uri *url.URL, contentType string, payload []byte) *exchange {
-	call := Call{Method: method, URL: withoutQuery(uri), ClientRequestID: newUUID()}
-	return &exchange{Call: call, uri: uri, contentType: contentType, payload: payload}
+func (c *Client) post(ctx context.Context, contentType string, payload []byte, check func([]byte) string) ([]byte, error) {
+	return c.send(ctx, &exchange{Call: Call{Method: "POST"}, uri: c.uri, contentType: contentType, payload: payload, maxRetries: c.options.MaxRetries, check: check})
 }
 
-// sendForJSON makes a call whose reply is any JSON value.
-func (c *Client) sendForJSON(ctx context.Context, call *exchange) (json.RawMessage, error) {
-	reply, err := c.send(ctx, call, c.options.MaxRetries)
-	if err != nil {
-		return nil, err
-	}
-	if _, reason := parseJSON(reply); reason != "" {
-		return nil, call.replyError(reason, reply)
-	}
-	return withoutBOM(reply), nil
+func (c *Client) get(ctx context.Context, path string, maxRetries int, check func([]byte) string) ([]byte, error) {
+	return c.send(ctx, &exchange{Call: Call{Method: "GET"}, uri: c.uri.ResolveReference(&url.URL{Path: path}), maxRetries: maxRetries, check: check})
 }
 
 // send makes attempts within the client's time limit, and returns the body of a 2xx reply or what the last attempt came to.
-func (c *Client) send(ctx context.Context, call *exchange, maxRetries int) ([]byte, error) {
+func (c *Client) send(ctx context.Context, call *exchange) ([]byte, error) {
+	call.URL, call.ClientRequestID = withoutQuery(call.uri), newUUID()
 	ctx, cancel := context.WithTimeoutCause(ctx, c.options.Timeout, &timeoutError{noReply, c.options.Timeout})
 	defer cancel()
 	refused := "" // the token that the service answered with a 401
@@ -343,7 +331,7 @@ func (c *Client) send(ctx context.Context, call *exchange, maxRetries int) ([]by
 			}
 		}
 		wait, again := c.nextWait(ctx, retries, outcome)
-		if retries >= maxRetries || !again {
+		if retries >= call.maxRetries || !again {
 			return nil, outcome
 		}
 		if c.options.OnRetry != nil {
@@ -408,8 +396,6 @@ func (c *Client) attempt(ctx context.Context, call *exchange, credential string)
 	}
 	defer response.Body.Close()
 	switch {
-	case response.StatusCode < 100:
-		return nil, call.noReply(ctx, fmt.Errorf("the status %03d is not HTTP", response.StatusCode), inReply)
 	case response.StatusCode < 200:
 		return nil, call.serviceError(response, nil) // 101: the stream that follows is no body
 	case response.StatusCode > 299:
@@ -433,6 +419,9 @@ func (c *Client) attempt(ctx context.Context, call *exchange, credential string)
 	}
 	if err != nil {
 		return nil, call.noReply(ctx, err, inReply)
+	}
+	if reason := call.check(body.Bytes()); reason != "" {
+		return nil, call.replyError(reason, body.Bytes())
 	}
 	return body.Bytes(), nil
 }
@@ -495,7 +484,7 @@ func retryHint(header http.Header, now time.Time) *time.Duration {
 // credential returns what the next attempt sends, "" without one. A token that the service refused is not used again.
 func (c *Client) credential(ctx context.Context, call *exchange, refused string) (credential string, err error) {
 	credential = c.options.Key.text()
-	if c.tokens != nil {
+	if c.tokens != nil && ctx.Err() == nil { // or the attempt says what ended the call
 		credential, err = c.tokens.get(ctx, refused)
 	}
 	if timeout, ours := err.(*timeoutError); ours {
@@ -535,24 +524,30 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 		defer t.mu.Unlock()
 		return t.token, nil
 	}
-	if t.current == nil && ctx.Err() == nil {
+	if t.current == nil {
 		t.current = &tokenFetch{done: make(chan struct{})}
 		go t.fetch(t.current)
 	}
 	fetch := t.current
 	t.mu.Unlock()
 
-	if fetch != nil {
-		select {
-		case <-fetch.done:
-			return t.settle(fetch, refused)
-		case <-ctx.Done():
+	select {
+	case <-fetch.done:
+	case <-ctx.Done():
+		if cancelled(ctx) {
+			return "", ctx.Err()
 		}
+		return "", &timeoutError{noToken, t.timeout}
 	}
-	if cancelled(ctx) {
-		return "", ctx.Err()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case fetch.err == nil && t.token == refused:
+		t.token = "" // the same again
+	case fetch.err != nil && t.token != "" && t.token != refused:
+		return t.token, nil // which is merely due
 	}
-	return "", &timeoutError{noToken, t.timeout}
+	return fetch.token, fetch.err
 }
 
 // fetch calls the provider. It belongs to no caller: one who gives up does not end it.
@@ -562,35 +557,18 @@ func (t *tokenCache) fetch(fetch *tokenFetch) {
 	fetched, err := t.provider(ctx)
 	switch {
 	case err == nil:
-		fetch.token = fetched.token.text()
-		err = checkHeader("token", fetch.token)
+		err = refuse(unsendable("token", fetched.token.text()))
 	case ctx.Err() != nil:
 		err = &timeoutError{noToken, t.timeout} // the provider's error says no more than that time ran out
 	}
-	fetch.err = err
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil {
+		fetch.token = fetched.token.text()
 		t.token, t.until = fetch.token, fetched.refreshBy
 	}
-	t.current = nil
+	fetch.err, t.current = err, nil
 	close(fetch.done)
-}
-
-// settle says what a fetch came to for a caller: when it failed, a token that is merely due serves once more; when it gave the
-// refused token again, that is not kept.
-func (t *tokenCache) settle(fetch *tokenFetch, refused string) (string, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case fetch.err != nil && t.token != "" && t.token != refused:
-		return t.token, nil
-	case fetch.err != nil:
-		return "", fetch.err
-	case t.token == refused:
-		t.token = ""
-	}
-	return fetch.token, nil
 }
 
 // --- What one attempt came to ---
@@ -675,13 +653,10 @@ func explain(err error, stage string) (reason string, network bool) {
 	}
 }
 
-// errTunnel says that a proxy answered, and refused.
-var errTunnel = errors.New("the proxy refused the tunnel")
-
-// isRefusal tells a refusal of TLS or of a proxy, which lasts. An alert has a type that is not exported, and some have none.
+// isRefusal tells a refusal of TLS, which lasts. An alert has a type that is not exported, and some have none.
 func isRefusal(err error) bool {
 	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		if cause == errTunnel || cause == http.ErrSchemeMismatch || strings.HasPrefix(cause.Error(), "tls: ") {
+		if cause == http.ErrSchemeMismatch || strings.HasPrefix(cause.Error(), "tls: ") {
 			return true
 		}
 	}
@@ -729,18 +704,16 @@ func (x *exchange) mask(text string) string {
 // printable makes one line of 300 characters at most from a text that came from outside (B63, B64).
 func printable(text string) string {
 	const most = 300
-	text = text[:min(len(text), (most+1)*utf8.UTFMax)]
-	text = strings.Map(func(r rune) rune {
-		if unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp, unicode.Bidi_Control) {
-			return ' '
-		}
-		return r
-	}, text) // which replaces invalid UTF-8 too
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most-1]) + "…"
+	text = strings.ToValidUTF8(text[:min(len(text), (most+1)*utf8.UTFMax)], "\uFFFD")
+	text = unprintable.ReplaceAllString(text, " ")
+	if utf8.RuneCountInString(text) > most {
+		text = fmt.Sprintf("%.*s…", most-1, text)
 	}
 	return strings.TrimSpace(text)
 }
+
+// unprintable finds what may begin a line, move a cursor or turn the direction of a text.
+var unprintable = regexp.MustCompile(`[\p{Cc}\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}]`)
 
 // serviceMessage finds the service's own words in the body of an error (W03, W45). No body makes it fail.
 func serviceMessage(body []byte) string {
@@ -851,62 +824,60 @@ func (e *ReplyError) reason() string { return joined(e.Reason, e.Excerpt) }
 
 // joined makes one line from two texts, of which the second may be foreign or empty.
 func joined(what, text string) string {
-	if text = printable(text); text == "" {
-		return what
-	}
-	return what + ": " + text
+	text = printable(text)
+	return what + when(text != "", ": "+text)
 }
 
 // describe makes the text of an error.
 func (c Call) describe(reason, requestID string) string {
-	text := fmt.Sprintf("%s %s: %s (%d attempt", c.Method, c.URL, reason, c.Attempts)
-	if c.Attempts != 1 {
-		text += "s"
-	}
-	if requestID != "" {
-		text += ", request id " + printable(requestID)
-	}
-	return text + ")"
+	plural := when(c.Attempts != 1, "s")
+	id := when(requestID != "", ", request id "+printable(requestID))
+	return fmt.Sprintf("%s %s: %s (%d attempt%s%s)", c.Method, c.URL, reason, c.Attempts, plural, id)
 }
 
 // --- Arguments ---
 
+// refuse makes an error of the first reason there is.
+func refuse(reasons ...string) error {
+	if reason := cmp.Or(reasons...); reason != "" {
+		return ArgumentError(reason)
+	}
+	return nil
+}
+
+// when is a text that is there on a condition.
+func when(condition bool, text string) string {
+	if condition {
+		return text
+	}
+	return ""
+}
+
 // checkOptions refuses options that make no sense (B02).
 func checkOptions(options Options, uri *url.URL) error {
-	hasKey, hasProvider := options.Key.reveal != nil, options.TokenProvider != nil
-	if hasKey {
-		if err := checkHeader("key", options.Key.text()); err != nil {
-			return err
-		}
-	}
-	if hasKey && hasProvider {
-		return ArgumentError("Key and TokenProvider exclude each other")
-	}
-	if (hasKey || hasProvider) && uri.Scheme == "http" && !isLoopback(uri.Hostname()) && !options.AllowInsecureHTTP {
-		return ArgumentError("a key over plain http to a host that is not loopback: use https, or AllowInsecureHTTP if the network is trusted")
-	}
-	for name, value := range map[string]int64{
-		"Timeout": int64(options.Timeout), "AttemptTimeout": int64(options.AttemptTimeout), "ConnectTimeout": int64(options.ConnectTimeout),
-		"BaseDelay": int64(options.BaseDelay), "MaxDelay": int64(options.MaxDelay), "MaxReplyBytes": options.MaxReplyBytes,
-	} {
-		if value < 0 {
-			return ArgumentError(name + " must not be negative")
-		}
-	}
 	for _, status := range options.RetryStatuses {
 		if status < 400 || status > 599 {
 			return ArgumentError(fmt.Sprintf("RetryStatuses: %d is not between 400 and 599", status))
 		}
 	}
-	for name, given := range map[string]bool{"ConnectTimeout": options.ConnectTimeout != 0, "CAFile": options.CAFile != "", "Proxy": options.Proxy != ""} {
-		if given && options.HTTPClient != nil {
-			return ArgumentError(name + " has no effect with HTTPClient: set it there")
-		}
-	}
-	if options.Deployment != "" {
-		return checkHeader("deployment", options.Deployment)
-	}
-	return nil
+	hasKey, hasProvider, stack := options.Key.reveal != nil, options.TokenProvider != nil, options.HTTPClient != nil
+	exposed := uri.Scheme == "http" && !isLoopback(uri.Hostname()) && !options.AllowInsecureHTTP
+	return refuse(
+		when(hasKey, unsendable("key", options.Key.text())),
+		when(hasKey && hasProvider, "Key and TokenProvider exclude each other"),
+		when((hasKey || hasProvider) && exposed,
+			"a key over plain http to a host that is not loopback: use https, or AllowInsecureHTTP if the network is trusted"),
+		when(options.Timeout < 0, "Timeout must not be negative"),
+		when(options.AttemptTimeout < 0, "AttemptTimeout must not be negative"),
+		when(options.ConnectTimeout < 0, "ConnectTimeout must not be negative"),
+		when(options.BaseDelay < 0, "BaseDelay must not be negative"),
+		when(options.MaxDelay < 0, "MaxDelay must not be negative"),
+		when(options.MaxReplyBytes < 0, "MaxReplyBytes must not be negative"),
+		when(options.Deployment != "", unsendable("deployment", options.Deployment)),
+		when(stack && options.ConnectTimeout != 0, "ConnectTimeout has no effect with HTTPClient: set it there"),
+		when(stack && options.CAFile != "", "CAFile has no effect with HTTPClient: set it there"),
+		when(stack && options.Proxy != "", "Proxy has no effect with HTTPClient: set it there"),
+	)
 }
 
 var (
@@ -925,17 +896,13 @@ func parseURI(text string) (*url.URL, error) {
 	if err != nil || brokenEscape != nil || uri.Scheme != "http" && uri.Scheme != "https" || uri.Hostname() == "" || uri.Port() != "" && !hasPort(uri) {
 		return nil, ArgumentError("the scoring URI must be an absolute http or https URI") // what url.Parse says shows the secrets of a URI
 	}
-	switch escape := needlessEscape.FindString(text); {
-	case uri.User != nil:
-		return nil, ArgumentError("the scoring URI must not contain user info")
-	case strings.Contains(text, "#"):
-		return nil, ArgumentError("the scoring URI must not contain a fragment")
-	case dotSegment.MatchString(uri.EscapedPath()):
-		return nil, ArgumentError("the scoring URI must not contain dot segments")
-	case escape != "":
-		return nil, ArgumentError(fmt.Sprintf("the scoring URI must not contain needless percent escapes (%s)", escape))
-	}
-	return uri, nil
+	escape := needlessEscape.FindString(text)
+	return uri, refuse(
+		when(uri.User != nil, "the scoring URI must not contain user info"),
+		when(strings.Contains(text, "#"), "the scoring URI must not contain a fragment"),
+		when(dotSegment.MatchString(uri.EscapedPath()), "the scoring URI must not contain dot segments"),
+		when(escape != "", "the scoring URI must not contain needless percent escapes ("+escape+")"),
+	)
 }
 
 func hasPort(uri *url.URL) bool {
@@ -954,22 +921,16 @@ func isLoopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || err == nil && address.IsLoopback()
 }
 
-// checkHeader refuses what cannot travel in a header as it is (C11): all but 0x21 to 0x7E, and some characters where they are not
-// at an end. The value is not in the error.
-func checkHeader(name, value string, inside ...rune) error {
-	if value == "" {
-		return ArgumentError("the " + name + " is empty")
-	}
+// unsendable says why a value cannot travel in a header as it is (C11), if so: it may have 0x21 to 0x7E, and some other characters
+// where they are not at an end. The value is not in the text.
+func unsendable(name, value string, inside ...rune) (reason string) {
 	for at, r := range value {
 		if (r < 0x21 || r > 0x7E) && (at == 0 || at == len(value)-1 || !slices.Contains(inside, r)) {
 			text := fmt.Sprintf("the %s has a character that cannot be sent in a header at position %d", name, at)
-			if name == "key" || name == "token" {
-				text += " (a trailing newline?)"
-			}
-			return ArgumentError(text)
+			return text + when(name == "key" || name == "token", " (a trailing newline?)")
 		}
 	}
-	return nil
+	return when(value == "", "the "+name+" is empty")
 }
 
 // newUUID makes a random UUID (version 4).
@@ -988,14 +949,8 @@ func newUUID() string {
 func encodeRows(rows [][]float64) ([]byte, error) {
 	body := []byte(`{"data": [`)
 	for i, row := range rows {
-		if i > 0 {
-			body = append(body, ", "...)
-		}
 		body = append(body, '[')
 		for j, cell := range row {
-			if j > 0 {
-				body = append(body, ", "...)
-			}
 			if math.IsNaN(cell) {
 				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is NaN: JSON has no such number", i, j))
 			}
@@ -1007,30 +962,31 @@ func encodeRows(rows [][]float64) ([]byte, error) {
 			if !bytes.ContainsAny(body[start:], ".e") {
 				body = append(body, ".0"...)
 			}
+			body = append(body, ", "...)
 		}
-		body = append(body, ']')
+		body = append(bytes.TrimSuffix(body, []byte(", ")), "], "...)
 	}
-	return append(body, "]}"...), nil
+	return append(bytes.TrimSuffix(body, []byte(", ")), "]}"...), nil
 }
 
-// parseJSON returns the JSON value of a reply, or says why there is none (B52).
-func parseJSON(body []byte) (value []byte, reason string) {
-	if !utf8.Valid(body) {
-		return nil, "the reply is not valid UTF-8"
-	}
-	value = bytes.Trim(withoutBOM(body), " \t\r\n")
-	if len(value) == 0 {
-		return nil, "the reply is empty"
-	}
+// whyNotJSON says why a reply is not one JSON value, "" when it is (B52).
+func whyNotJSON(body []byte) (reason string) {
+	value := withoutBOM(body)
 	switch {
+	case !utf8.Valid(value):
+		return "the reply is not valid UTF-8"
+	case len(bytes.TrimSpace(value)) == 0:
+		return "the reply is empty"
 	case json.Valid(value):
-		return value, ""
+		return ""
 	case notFinite.Match(value):
-		return nil, "the reply contains NaN or Infinity, which is not JSON"
+		return "the reply contains NaN or Infinity, which is not JSON"
 	default:
-		return nil, "the reply is not JSON"
+		return "the reply is not JSON"
 	}
 }
+
+func anyBytes([]byte) (reason string) { return "" }
 
 // notFinite finds where a JSON value may be what Python's json.dumps makes of a NaN (W09).
 var notFinite = regexp.MustCompile(`(?:^|[\[:,])\s*-?(?:NaN|Infinity)\s*(?:$|[\],}])`)
@@ -1041,10 +997,10 @@ func withoutBOM(body []byte) []byte {
 
 // parsePredictions reads a JSON array with one finite number for each row, or says why the body is none (B51).
 func parsePredictions(body []byte, rows int) (predictions []float64, reason string) {
-	value, reason := parseJSON(body)
-	if reason != "" {
+	if reason := whyNotJSON(body); reason != "" {
 		return nil, reason
 	}
+	value := bytes.TrimSpace(withoutBOM(body))
 	switch kind := jsonKind(value); kind {
 	case "array":
 	case "string":
@@ -1141,20 +1097,17 @@ func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 		MaxIdleConnsPerHost: 64,                                       // by default 2
 		IdleConnTimeout:     90 * time.Second,
 		Protocols:           new(http.Protocols),
-		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
-			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("%w: %s", errTunnel, response.Status)
-			}
-			return nil
-		},
 	}
 	transport.Protocols.SetHTTP1(true) // over HTTP/2 the transport resends a POST by itself
 	if options.CAFile != "" {
-		roots, err := readRoots(options.CAFile)
+		text, err := os.ReadFile(options.CAFile)
 		if err != nil {
-			return nil, err
+			return nil, ArgumentError("the CA file cannot be read: " + err.Error())
 		}
-		transport.TLSClientConfig.RootCAs = roots
+		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !transport.TLSClientConfig.RootCAs.AppendCertsFromPEM(text) {
+			return nil, ArgumentError("the CA file holds no certificate")
+		}
 	}
 	if options.Proxy != "" {
 		proxy, err := url.Parse(options.Proxy)
@@ -1167,27 +1120,4 @@ func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 		transport.Proxy = nil
 	}
 	return transport, nil
-}
-
-// readRoots reads the certificates of a PEM file, of which none may be broken: the standard library would pass over that.
-func readRoots(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, ArgumentError("the CA file cannot be read: " + err.Error())
-	}
-	begun := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
-	if begun == 0 {
-		return nil, ArgumentError("the CA file holds no certificate")
-	}
-	roots := x509.NewCertPool()
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
-			roots.AddCert(certificate)
-			begun--
-		}
-	}
-	if begun > 0 {
-		return nil, ArgumentError("the CA file cannot be read: a certificate in it is broken")
-	}
-	return roots, nil
 }

@@ -176,6 +176,8 @@ func TestParsePredictions(t *testing.T) {
 		{"[.5]", 1, notJSON},
 		{"['1']", 1, notJSON},
 		{"[\u00A01]", 1, notJSON},
+		{"\u00A0[1]", 1, notJSON},
+		{"[1]\v", 1, notJSON},
 		{strings.Repeat("[", 100_000), 1, notJSON},
 		{"[NaN]", 1, notNumbers},
 		{"NaN", 1, notNumbers},
@@ -283,7 +285,7 @@ func TestPrintable(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ text, want string }{
 		{"plain, é, 日本, 👩‍🔬", "plain, é, 日本, 👩‍🔬"},
-		{"a\r\nb\tc\x00d\x1B[31me\x7Ff\u0085g\u2028h\u2029i\u202Ej", "a  b c d [31me f g h i j"},
+		{"a\r\nb\tc\x00d\x1B[31me\x7Ff\u0085g\u2028h\u2029i\u202Ej\u2067k", "a  b c d [31me f g h i j k"},
 		{"\n a \n", "a"},
 		{"a\xFFb", "a\uFFFDb"},
 		{strings.Repeat("é", 300), strings.Repeat("é", 300)},

@@ -310,7 +310,6 @@ func TestNetworkOrRefusal(t *testing.T) {
 		{&net.OpError{Op: "remote error", Err: errors.New("tls: alert")}, connecting, "", false},
 		{&net.OpError{Op: "local error", Err: errors.New("tls: bad record MAC")}, inReply, "the reply is not valid HTTP", true},
 		{http.ErrSchemeMismatch, connecting, "", false},
-		{fmt.Errorf("%w: 407 No", errTunnel), connecting, "", false},
 		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, beforeReply, "the connection was reset", true},
 		{&net.OpError{Op: "write", Err: syscall.EPIPE}, beforeReply, "the connection was reset", true},
 		{&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, beforeReply, "", false},

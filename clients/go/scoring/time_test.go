@@ -268,7 +268,7 @@ func TestTimeoutBeforeTheFirstAttempt(t *testing.T) {
 	client := newClient(t, service.uri, Options{})
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 0, &timeoutError{noReply, time.Second})
 	defer cancel()
-	call := client.newCall("POST", client.uri, jsonType, nil)
+	call := &exchange{Call: Call{Method: "POST", URL: service.uri}, uri: client.uri}
 	body, err := client.attempt(ctx, call, "")
 	if want := "POST " + service.uri + ": no complete reply within 1 s (0 attempts)"; err == nil || err.Error() != want || body != nil || len(service.got()) != 0 {
 		t.Errorf("got %v after %d requests, want %q", err, len(service.got()), want)

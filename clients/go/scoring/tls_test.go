@@ -76,7 +76,7 @@ func TestTLSRefused(t *testing.T) {
 			return trusting(t, strings.Replace(uri, "127.0.0.1", "127.0.0.2", 1))
 		}, text: "127.0.0.2"},
 		"TLS 1.1":     {change: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, client: trusting, text: "protocol version"},
-		"alert":       {change: func(c *tls.Config) { c.GetConfigForClient = refuse }, client: trusting, text: "remote error: tls: internal error"},
+		"alert":       {change: func(c *tls.Config) { c.GetConfigForClient = refuseTLS }, client: trusting, text: "remote error: tls: internal error"},
 		"client auth": {change: func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, client: trusting, text: "remote error: tls:"},
 	}
 	for name, test := range tests {
@@ -98,7 +98,7 @@ func TestTLSRefused(t *testing.T) {
 	}
 }
 
-func refuse(*tls.ClientHelloInfo) (*tls.Config, error) {
+func refuseTLS(*tls.ClientHelloInfo) (*tls.Config, error) {
 	return nil, errors.New("refused")
 }
 
