@@ -691,7 +691,11 @@ func (x *exchange) replyError(reason string, body []byte) error {
 // mask hides the credentials in a text that came from outside, and the beginning of one at its end, where it may have been cut.
 func (x *exchange) mask(text string) string {
 	for _, secret := range x.credentials {
-		text = strings.ReplaceAll(text, secret, "***")
+		var escaped strings.Builder // as JSON may spell it
+		for _, c := range []byte(secret) {
+			fmt.Fprintf(&escaped, `(?:\\?%s|\\u00(?i:%02x))`, regexp.QuoteMeta(string(rune(c))), c)
+		}
+		text = regexp.MustCompile(escaped.String()).ReplaceAllLiteralString(text, "***")
 		for n := len(secret) - 1; n > 3; n-- {
 			if rest, cut := strings.CutSuffix(text, secret[:n]); cut {
 				text = rest + "***"

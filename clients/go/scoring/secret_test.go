@@ -74,6 +74,8 @@ func TestEchoedKeyIsHidden(t *testing.T) {
 		"request id":   {reply(403, "", "x-request-id: "+secret), "request id ***)"},
 		"model reason": {reply(424, "", "ms-azureml-model-error-reason: "+secret), "424 ("},
 		"excerpt":      {reply(200, `{"got": "`+secret+`"}`), `{"got": "***"}`},
+		"escaped":      {reply(200, `{"got": "`+strings.Replace(secret, "/", `\/`, 1)+`"}`), `{"got": "***"}`},
+		"coded":        {reply(200, fmt.Sprintf(`{"got": "\u%04X%s"}`, secret[0], secret[1:])), `{"got": "***"}`},
 		"object error": {reply(200, `{"error": "`+secret+`"}`), "not an array: ***: "},
 		"encoding":     {reply(200, "", "Content-Encoding: "+secret), "Content-Encoding: ***,"},
 		"status line":  {bytesOf("Bearer "+secret+"\r\n\r\n", false), "the reply is not valid HTTP"},
