@@ -33,7 +33,6 @@ using System.Linq;
 using System.Net;
 using System.Net.Http;
 using System.Net.Http.Headers;
-using System.Net.Security;
 using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Security.Authentication;
@@ -484,8 +483,7 @@ public sealed class ScoringClient : IDisposable
             HttpRequestError.SecureConnectionError or HttpRequestError.Unknown => error.InnerException is IOException, // else TLS refused
             _ => false,
         },
-        Failure failure => failure.Error is IOException, // inside the body
-        _ => throw new UnreachableException(),
+        _ => outcome is Failure { Error: IOException }, // inside the body
     };
 
     /// <summary>Returns the wait before a retry, the first being number 0, for a random number from 0 to 1 (B48).</summary>
@@ -849,6 +847,8 @@ public sealed class ScoringReplyException(string message) : ScoringException(mes
 
 file static class Arguments
 {
+    private const string NewlineHint = " (a trailing newline?)";
+
     // What all platforms send as it is: no blank, nothing beyond ASCII, none of "<>\^`{|}, and % only in an escape of the target.
     private static readonly Regex Exact = new(
         """^https?://(?<authority>[!$&-.0-;=@-\[\]_a-z~]+)(?<target>([/?#]([!#$&-;=?-\[\]_a-z~]|%[0-9a-f]{2})*)?)\z""",
@@ -878,34 +878,27 @@ file static class Arguments
 
     public static void Check(ScoringClientOptions options, Uri scoringUri)
     {
-        if (options.Key is not null)
-        {
-            CheckCredential(options.Key, "the key", nameof(options));
-            Refuse(options.TokenProvider is not null, "Key and TokenProvider exclude each other", nameof(options));
-        }
-
+        CheckHeader(options.Key, "the key", nameof(options), hint: NewlineHint);
+        CheckHeader(options.Deployment, "the deployment", nameof(options));
+        Refuse(options.Key is not null && options.TokenProvider is not null, "Key and TokenProvider exclude each other", nameof(options));
         var hasCredential = options.Key is not null || options.TokenProvider is not null;
         Refuse(
             hasCredential && scoringUri.Scheme == Uri.UriSchemeHttp && !scoringUri.IsLoopback && !options.AllowInsecureHttp,
             "a key over plain http to a host that is not loopback: use https, or AllowInsecureHttp if the network is trusted",
             nameof(options));
-        CheckTime(options.Timeout);
-        CheckTime(options.AttemptTimeout);
-        CheckTime(options.ConnectTimeout);
-        CheckTime(options.BaseDelay);
-        CheckTime(options.MaxDelay);
-        CheckCount(options.MaxRetries, 0, int.MaxValue);
-        CheckCount(options.MaxReplyBytes, 1, Array.MaxLength - 1);
+        var (least, most) = (TimeSpan.FromTicks(1), TimeSpan.FromMilliseconds(int.MaxValue)); // 24 days; timers refuse more
+        CheckRange(options.Timeout, least, most);
+        CheckRange(options.AttemptTimeout, least, most);
+        CheckRange(options.ConnectTimeout, least, most);
+        CheckRange(options.BaseDelay, least, most);
+        CheckRange(options.MaxDelay, least, most);
+        CheckRange(options.MaxRetries, 0, int.MaxValue);
+        CheckRange(options.MaxReplyBytes, 1, Array.MaxLength - 1);
         ArgumentNullException.ThrowIfNull(options.TimeProvider, nameof(options));
         ArgumentNullException.ThrowIfNull(options.RetryStatuses, nameof(options));
         foreach (var status in options.RetryStatuses)
         {
             Refuse(status is < 400 or > 599, Invariant($"RetryStatuses: {status} is not between 400 and 599"), nameof(options));
-        }
-
-        if (options.Deployment is not null)
-        {
-            CheckHeader(options.Deployment, "the deployment", nameof(options));
         }
 
         Refuse(options.Proxy is not null && !IsProxy(options.Proxy), "the proxy must be http://host:port", nameof(options));
@@ -932,34 +925,29 @@ file static class Arguments
     public static AccessToken CheckedToken(AccessToken? token)
     {
         Refuse(token is null, "the token provider must return an AccessToken, not null", nameof(token));
-        CheckCredential(token.Token ?? "", "the token", nameof(token));
+        CheckHeader(token.Token ?? "", "the token", nameof(token), hint: NewlineHint);
         return token;
     }
 
     /// <summary>Refuses what cannot travel in a header (C11); the platform would show it or send something else.</summary>
-    public static void CheckHeader(string text, string what, string parameter, bool innerSpaces = false, string hint = "")
+    public static void CheckHeader(string? text, string what, string parameter, bool innerSpaces = false, string hint = "")
     {
+        if (text is null)
+        {
+            return;
+        }
+
         Refuse(text.Length == 0, $"{what} is empty", parameter);
         var position = text.AsSpan().IndexOfAnyExceptInRange(innerSpaces ? ' ' : '!', '~');
         position = text[0] == ' ' ? 0 : position < 0 && text[^1] == ' ' ? text.Length - 1 : position;
         Refuse(position >= 0, Invariant($"{what} has a character that cannot be sent in a header at position {position}{hint}"), parameter);
     }
 
-    private static void CheckCredential(string credential, string what, string parameter) =>
-        CheckHeader(credential, what, parameter, hint: " (a trailing newline?)");
-
-    private static void CheckCount(
-        int count, int least, int most, [CallerArgumentExpression(nameof(count))] string? parameter = null)
+    private static void CheckRange<T>(T value, T least, T most, [CallerArgumentExpression(nameof(value))] string? parameter = null)
+        where T : struct, IComparable<T>
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(count, least, parameter);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, most, parameter);
-    }
-
-    private static void CheckTime(TimeSpan time, [CallerArgumentExpression(nameof(time))] string? parameter = null)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(time, TimeSpan.Zero, parameter);
-        var longest = TimeSpan.FromMilliseconds(int.MaxValue); // 24 days; timers refuse more
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(time, longest, parameter);
+        ArgumentOutOfRangeException.ThrowIfLessThan(value, least, parameter);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(value, most, parameter);
     }
 }
 
