@@ -43,10 +43,11 @@ import java.nio.file.Path;
 import java.security.GeneralSecurityException;
 import java.security.KeyStore;
 import java.security.cert.CertificateFactory;
-import java.time.DateTimeException;
 import java.time.Duration;
 import java.time.Instant;
+import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
+import java.time.format.DateTimeParseException;
 import java.time.format.ResolverStyle;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -411,7 +412,7 @@ public final class ScoringClient implements AutoCloseable {
    */
   public record Retry(int attempt, Duration delay, String reason) {}
 
-  /** Time and chance, which tests replace. */
+  /** Time, chance and threads, which tests replace. */
   interface Time {
     default long nanoTime() {
       return System.nanoTime();
@@ -427,6 +428,12 @@ public final class ScoringClient implements AutoCloseable {
 
     default void sleep(Duration wait) throws InterruptedException {
       TimeUnit.NANOSECONDS.sleep(wait.toNanos());
+    }
+
+    default void start(Runnable work) {
+      Thread thread = new Thread(work, "scoring-client-token");
+      thread.setDaemon(true);
+      thread.start();
     }
   }
 
@@ -479,7 +486,7 @@ public final class ScoringClient implements AutoCloseable {
     key = options.key;
     boolean loopback = isLoopback(uri.getHost());
     if (key != null) {
-      checkHeader("key", key, "[^!-~]", " (a trailing newline?)");
+      checkHeader("key", key, "[^!-~]", NEWLINE);
       check(options.tokenProvider == null, "key and tokenProvider exclude each other");
     }
     boolean open = key == null && options.tokenProvider == null;
@@ -990,41 +997,33 @@ public final class ScoringClient implements AutoCloseable {
   /** How long the service asks to wait, if it does (B49, C41). */
   static Optional<Duration> retryHint(HttpHeaders headers, Instant now) {
     for (String name : List.of("retry-after-ms", "x-ms-retry-after-ms", "retry-after")) {
-      String value = headers.firstValue(name).orElse("");
-      Matcher digits = DIGITS.matcher(value);
-      if (digits.matches()) {
-        String number = "0" + digits.group(1);
-        if (number.length() > 10) {
-          return Optional.of(Duration.ofSeconds(999_999_999));
-        }
-        long count = Long.parseLong(number);
+      String value = headers.firstValue(name).orElse("").strip();
+      if (value.matches("0*[0-9]{1,9}")) {
+        long count = Long.parseLong(value);
         return Optional.of(
             name.endsWith("-ms") ? Duration.ofMillis(count) : Duration.ofSeconds(count));
       }
-      Matcher date = DATE.matcher(value);
-      if (name.equals("retry-after") && date.matches()) {
-        return parseDate(date.group(1))
-            .map(then -> Duration.between(now, then))
-            .map(wait -> wait.isNegative() ? Duration.ZERO : wait);
+      if (value.matches("[0-9]+")) {
+        return Optional.of(LONGEST_HINT);
+      }
+      if (name.equals("retry-after")) {
+        String date = value.replaceFirst("^[A-Z][a-z]{2}, ", "day, "); // which is not compared
+        try {
+          Duration wait = Duration.between(now, HTTP_DATE.parse(date, Instant::from));
+          return Optional.of(wait.isNegative() ? Duration.ZERO : shorter(wait, LONGEST_HINT));
+        } catch (DateTimeParseException neither) {
+          return Optional.empty();
+        }
       }
     }
     return Optional.empty();
   }
 
-  private static Optional<Instant> parseDate(String text) {
-    try {
-      return Optional.of(HTTP_DATE.parse(text, Instant::from));
-    } catch (DateTimeException noSuchDate) {
-      return Optional.empty();
-    }
-  }
-
-  private static final Pattern DIGITS = Pattern.compile("[ \\t]*0*([0-9]+)[ \\t]*");
-  private static final Pattern DATE =
-      Pattern.compile(
-          "[ \\t]*[A-Z][a-z]{2}, ([0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT)[ \\t]*");
+  private static final Duration LONGEST_HINT = Duration.ofSeconds(999_999_999);
   private static final DateTimeFormatter HTTP_DATE =
-      DateTimeFormatter.RFC_1123_DATE_TIME.withResolverStyle(ResolverStyle.STRICT);
+      DateTimeFormatter.ofPattern("'day, 'dd MMM uuuu HH:mm:ss 'GMT'", Locale.US)
+          .withResolverStyle(ResolverStyle.STRICT)
+          .withZone(ZoneOffset.UTC);
 
   // ---- the credential
 
@@ -1048,10 +1047,9 @@ public final class ScoringClient implements AutoCloseable {
           return token.token;
         }
         if (fetch == null) {
-          fetch = new FutureTask<>(this::fetch);
-          Thread thread = new Thread(fetch, "scoring-client-token");
-          thread.setDaemon(true);
-          thread.start();
+          FutureTask<AccessToken> task = new FutureTask<>(this::fetch);
+          time.start(task);
+          fetch = task; // only now: a thread that cannot start must not keep others waiting
         }
         needed = fetch;
       }
@@ -1076,7 +1074,7 @@ public final class ScoringClient implements AutoCloseable {
       try {
         AccessToken fetched = provider.fetch();
         check(fetched != null, "the token provider returned null");
-        checkHeader("token", fetched.token, "[^!-~]", " (a trailing newline?)");
+        checkHeader("token", fetched.token, "[^!-~]", NEWLINE);
         return finish(fetched);
       } catch (Throwable e) {
         AccessToken old = finish(null);
@@ -1243,23 +1241,16 @@ public final class ScoringClient implements AutoCloseable {
     private final boolean runFunctionFailed;
     private final Duration retryAfter; // null: none
 
-    private ServiceException(
-        String text,
-        Call call,
-        Reply reply,
-        String serviceMessage,
-        String requestId,
-        String modelReason,
-        Duration retryAfter) {
-      super(text, call.attempts, null);
+    private ServiceException(Call call, Reply reply, String requestId, Duration retryAfter) {
+      super(errorText(call, requestId, reason(call, reply)), call.attempts, null);
       status = reply.status;
+      serviceMessage = message(call, reply);
       body = reply.body;
+      this.requestId = requestId;
       clientRequestId = call.clientRequestId;
       modelStatus = reply.header("ms-azureml-model-error-statuscode");
+      modelReason = hide(reply.header("ms-azureml-model-error-reason"), call.credentials);
       runFunctionFailed = reply.runFunctionFailed();
-      this.serviceMessage = serviceMessage;
-      this.requestId = requestId;
-      this.modelReason = modelReason;
       this.retryAfter = retryAfter;
     }
 
@@ -1414,14 +1405,7 @@ public final class ScoringClient implements AutoCloseable {
   private ServiceException serviceError(Call call, Reply reply) {
     String id = reply.header("x-request-id");
     String requestId = hide(id.isEmpty() ? reply.header("x-ms-request-id") : id, call.credentials);
-    return new ServiceException(
-        errorText(call, requestId, reason(call, reply)),
-        call,
-        reply,
-        message(call, reply),
-        requestId,
-        hide(reply.header("ms-azureml-model-error-reason"), call.credentials),
-        hint(reply).orElse(null));
+    return new ServiceException(call, reply, requestId, hint(reply).orElse(null));
   }
 
   private static TransportException transportError(Call call, Failure failure) {
@@ -1440,8 +1424,7 @@ public final class ScoringClient implements AutoCloseable {
   private static ReplyException replyError(Call call, String why, Reply reply) {
     int enough = Math.min(reply.body.length, 4 * MAX_TEXT); // a character has at most 4 bytes
     String start = new String(reply.body, 0, enough, StandardCharsets.UTF_8);
-    boolean cut = reply.cut || enough < reply.body.length;
-    String excerpt = printable(hideCut(start, cut, call.credentials));
+    String excerpt = printable(hide(start, call.credentials));
     String reason = printable(hide(why, call.credentials));
     String shown = excerpt.isEmpty() ? reason : reason + ": " + excerpt;
     return new ReplyException(errorText(call, "", shown), call.attempts, reason, excerpt);
@@ -1458,7 +1441,7 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private static String message(Call call, Reply reply) {
-    return hideCut(serviceMessage(reply.body), reply.cut, call.credentials);
+    return hide(serviceMessage(reply.body), call.credentials);
   }
 
   /** The text of an error, on one line (B63). */
@@ -1469,38 +1452,21 @@ public final class ScoringClient implements AutoCloseable {
     return call.method + " " + target + ": " + what + " (" + attempts + id + ")";
   }
 
-  /** Hides credentials in a text from outside, also where JSON escapes part of one (B21). */
+  /** Hides credentials in a text from outside, and the beginning of one where it was cut (B21). */
   private static String hide(String text, Set<String> credentials) {
     String hidden = replaceHalves(text);
-    for (String credential : longestFirst(credentials)) {
-      hidden = anySpelling(credential).matcher(hidden).replaceAll("***");
-    }
-    return hidden;
-  }
-
-  /** The same; in a text that was cut, also the beginning of a credential at its end. */
-  private static String hideCut(String text, boolean cut, Set<String> credentials) {
-    String hidden = hide(text, credentials);
-    for (String credential : longestFirst(credentials)) {
-      for (int length = credential.length() - 1; cut && length > 0; length--) {
+    List<String> longestFirst =
+        credentials.stream().sorted(Comparator.comparingInt(String::length).reversed()).toList();
+    for (String credential : longestFirst) {
+      // JSON may escape the slash.
+      hidden = hidden.replace(credential, "***").replace(credential.replace("/", "\\/"), "***");
+      for (int length = credential.length() - 1; length > 3; length--) {
         if (hidden.endsWith(credential.substring(0, length))) {
-          return hidden.substring(0, hidden.length() - length) + "***";
+          hidden = hidden.substring(0, hidden.length() - length) + "***";
         }
       }
     }
     return hidden;
-  }
-
-  private static List<String> longestFirst(Set<String> credentials) {
-    return credentials.stream().sorted(Comparator.comparingInt(String::length).reversed()).toList();
-  }
-
-  private static Pattern anySpelling(String credential) {
-    return Pattern.compile(
-        credential
-            .chars()
-            .mapToObj(c -> String.format(Locale.ROOT, "(?:\\\\?\\x%1$02x|\\\\u00(?i:%1$02x))", c))
-            .collect(Collectors.joining()));
   }
 
   /** Half a surrogate pair has no UTF-8. */
@@ -1530,13 +1496,7 @@ public final class ScoringClient implements AutoCloseable {
 
   /** Accepts the URIs that every client sends exactly as they are given (B01). */
   private static URI checkUri(String text) {
-    Matcher unfit = NOT_IN_URI.matcher(text);
-    if (unfit.find()) {
-      throw new IllegalArgumentException(
-          "the scoring URI has a character that no URI can have at position "
-              + unfit.start()
-              + " (a trailing newline?)");
-    }
+    checkCharacters("scoring URI", text, NOT_IN_URI, "no URI can have", NEWLINE);
     URI uri;
     try {
       uri = new URI(text);
@@ -1584,9 +1544,14 @@ public final class ScoringClient implements AutoCloseable {
   /** Refuses what cannot travel in a header (C11); {@link HttpRequest} would show it. */
   private static void checkHeader(String name, String value, String unfit, String advice) {
     check(!value.isEmpty(), "the " + name + " is empty");
-    Matcher found = Pattern.compile(unfit).matcher(value);
+    checkCharacters(name, value, Pattern.compile(unfit), "cannot be sent in a header", advice);
+  }
+
+  private static void checkCharacters(
+      String name, String value, Pattern unfit, String why, String advice) {
+    Matcher found = unfit.matcher(value);
     if (found.find()) {
-      String what = " has a character that cannot be sent in a header at position ";
+      String what = " has a character that " + why + " at position ";
       throw new IllegalArgumentException("the " + name + what + found.start() + advice);
     }
   }
@@ -1618,6 +1583,8 @@ public final class ScoringClient implements AutoCloseable {
 
   private static final String NOT_ABSOLUTE =
       "the scoring URI must be an absolute http or https URI";
+
+  private static final String NEWLINE = " (a trailing newline?)";
 
   private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
 
@@ -1672,7 +1639,6 @@ public final class ScoringClient implements AutoCloseable {
     String text = decode(body);
     double[] predictions = new double[rows];
     int count = 0;
-    String fault = null; // the first, told only if all is JSON
     try (JsonParser parser = LONG.createParser(text)) {
       if (parser.nextToken() != JsonToken.START_ARRAY) {
         throw notAnArray(text);
@@ -1681,24 +1647,22 @@ public final class ScoringClient implements AutoCloseable {
           token != JsonToken.END_ARRAY;
           token = parser.nextToken()) {
         double value = token.isNumeric() ? Double.parseDouble(parser.getText()) : Double.NaN;
-        if (fault == null && !Double.isFinite(value)) {
+        if (!Double.isFinite(value)) {
           String what = token.isNumeric() ? "not a finite number" : kind(token) + ", not a number";
-          fault = "element " + count + " of the reply is " + what;
+          throw isJson(text, false)
+              ? new WrongReply("element " + count + " of the reply is " + what)
+              : notJson(text);
         }
         if (count < rows) {
           predictions[count] = value;
         }
         count++;
-        parser.skipChildren();
       }
       if (parser.nextToken() != null) {
         throw notJson(text);
       }
     } catch (IOException e) {
       throw notJson(text);
-    }
-    if (fault != null) {
-      throw new WrongReply(fault);
     }
     if (count != rows) {
       throw new WrongReply("the reply has " + count + " predictions for " + rows + " rows");

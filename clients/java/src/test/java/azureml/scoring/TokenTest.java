@@ -292,6 +292,18 @@ class TokenTest {
     }
   }
 
+  // Proves B24.
+  @Test
+  void aFetchThatCannotBeginWedgesNothing() throws Exception {
+    OutOfMemoryError thrown = new OutOfMemoryError("unable to create native thread");
+    try (ScoringClient client = client(this::next)) {
+      time.failNextStart(thrown);
+      assertSame(thrown, assertThrows(Error.class, () -> client.score(ROWS)));
+      assertArrayEquals(new double[] {2.5}, client.score(ROWS, Duration.ofSeconds(10)));
+    }
+    assertEquals(List.of("T1"), sent());
+  }
+
   // Proves B24, B33.
   @Test
   void anInterruptEndsTheWaitOfOneCallerOnly() throws Exception {

@@ -22,6 +22,8 @@ import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The data that the clients of all languages share: what is repeated, when, and what was said. */
 class VectorsTest {
@@ -69,6 +71,23 @@ class VectorsTest {
               hint.isNull() ? Optional.empty() : Optional.of(seconds(hint));
           assertEquals(expected, ScoringClient.retryHint(headers(vector), now));
         });
+  }
+
+  // Proves B49.
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      textBlock =
+          """
+          Fri, 31 Dec 9999 23:59:59 GMT | 999999999
+          Sun, 06 Nov 0030 08:49:37 GMT | 0
+          Sat, 01 Jan 0000 00:00:00 GMT | 0
+          """)
+  void datesFarAwayAreCapped(String date, long seconds) {
+    HttpHeaders headers = HttpHeaders.of(Map.of("Retry-After", List.of(date)), (n, v) -> true);
+    assertEquals(
+        Optional.of(Duration.ofSeconds(seconds)),
+        ScoringClient.retryHint(headers, Instant.parse("2026-11-24T12:00:00Z")));
   }
 
   // Proves B48.

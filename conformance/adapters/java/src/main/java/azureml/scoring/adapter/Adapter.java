@@ -6,6 +6,8 @@ import azureml.scoring.ScoringClient.ReplyException;
 import azureml.scoring.ScoringClient.Retry;
 import azureml.scoring.ScoringClient.ServiceException;
 import azureml.scoring.ScoringClient.TransportException;
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -34,7 +36,12 @@ import java.util.stream.IntStream;
 final class Adapter {
   private static final int MAX_IN_FLIGHT = 64;
   private static final Duration LONGEST = Duration.ofDays(1); // a client's own limit is shorter
-  private static final JsonMapper JSON = new JsonMapper();
+  private static final JsonMapper JSON =
+      new JsonMapper(
+          JsonFactory.builder()
+              .streamReadConstraints(
+                  StreamReadConstraints.builder().maxStringLength(Integer.MAX_VALUE).build())
+              .build());
   private static final HexFormat HEX = HexFormat.of();
   private static final AtomicLong NEXT_ID = new AtomicLong();
   private static final Map<String, ScoringClient> CLIENTS = new ConcurrentHashMap<>();
@@ -212,7 +219,7 @@ final class Adapter {
             .put("tell", "retry")
             .put("client", client)
             .put("attempt", retry.attempt())
-            .put("wait", retry.delay().toNanos() / 1e9)
+            .put("wait", seconds(retry.delay()))
             .put("reason", retry.reason()));
     if (fails) {
       throw new HookException();
@@ -231,6 +238,10 @@ final class Adapter {
     return values;
   }
 
+  private static double seconds(Duration time) {
+    return time.getSeconds() + time.getNano() / 1e9; // toNanos overflows after 292 years
+  }
+
   private static Duration seconds(JsonNode value) {
     BigDecimal nanos = value.decimalValue().movePointRight(9);
     return Duration.ofNanos(nanos.setScale(0, RoundingMode.HALF_UP).longValue());
@@ -246,7 +257,7 @@ final class Adapter {
           .put("body", service.body())
           .put("request_id", service.requestId().orElse(null))
           .put("client_request_id", service.clientRequestId())
-          .put("retry_after", service.retryAfter().map(hint -> hint.toNanos() / 1e9).orElse(null))
+          .put("retry_after", service.retryAfter().map(Adapter::seconds).orElse(null))
           .put("model_reason", service.modelReason().orElse(null))
           .put("run_function_failed", service.runFunctionFailed());
       error.putNull("model_status");
