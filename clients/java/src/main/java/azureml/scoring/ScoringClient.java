@@ -768,9 +768,8 @@ public final class ScoringClient implements AutoCloseable {
       } catch (Exception e) {
         throw new IllegalStateException("the HTTP client cannot be closed", e); // it declares none
       } finally {
-        Thread.interrupted();
-        if (interrupted) {
-          Thread.currentThread().interrupt();
+        if (!interrupted) {
+          Thread.interrupted();
         }
       }
     }
@@ -1160,29 +1159,22 @@ public final class ScoringClient implements AutoCloseable {
     String message = String.valueOf(cause.getMessage());
     if (cause instanceof TimeoutException) {
       return "no complete reply within " + seconds(limit);
-    }
-    if (cause instanceof HttpConnectTimeoutException) { // our own, or the HTTP client's
+    } else if (cause instanceof HttpConnectTimeoutException) { // our own, or the HTTP client's
       boolean own = message.startsWith("no connection within") || connectTimeout == null;
       return own ? message : noConnection(connectTimeout);
-    }
-    if (root instanceof UnresolvedAddressException) {
+    } else if (root instanceof UnresolvedAddressException) {
       return "the host name cannot be resolved";
-    }
-    if (cause instanceof ConnectException) { // which has no message when refused
+    } else if (cause instanceof ConnectException) { // which has no message when refused
       return cause.getMessage() == null ? "connection refused" : "cannot connect: " + message;
-    }
-    if (cause instanceof SSLException) {
+    } else if (cause instanceof SSLException) {
       return isClosedInTls(cause)
           ? "the connection was closed inside TLS"
           : "TLS failed: " + message;
-    }
-    if (String.valueOf(root.getMessage()).startsWith("Connection reset")) {
+    } else if (String.valueOf(root.getMessage()).startsWith("Connection reset")) {
       return "the connection was reset";
-    }
-    if (root instanceof EOFException) {
+    } else if (root instanceof EOFException) {
       return begun ? "the reply was cut off" : "the connection was closed before the reply";
-    }
-    if (cause instanceof ProtocolException || cause instanceof NumberFormatException) {
+    } else if (cause instanceof ProtocolException || cause instanceof NumberFormatException) {
       return "the reply is not valid HTTP: " + message;
     }
     return message;
