@@ -406,6 +406,7 @@ class RetryTest {
               () -> {
                 while (true) {
                   try (java.net.Socket socket = listener.accept()) {
+                    socket.getInputStream().read(); // as a server does, which waits for a request
                     socket.getOutputStream().write("HTTP/1.1 400 No\r\n\r\n".getBytes());
                     socket.getInputStream().readAllBytes();
                   } catch (IOException end) {
