@@ -756,13 +756,14 @@ public sealed class ScoringClient : IDisposable
         private static bool IsPrintable(char character) => char.GetUnicodeCategory(character)
             is not (UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator);
 
-        /// <summary>Replaces every credential by ***; in a text that was cut also the beginning of one at its end.</summary>
+        /// <summary>Replaces every credential by ***, also where JSON escapes part of it; in a text that was cut also the beginning of one at its end.</summary>
         [return: NotNullIfNotNull(nameof(text))]
         private string? Hide(string? text, bool isCut = false)
         {
             foreach (var secret in text is null ? [] : Secrets)
             {
-                text = text!.Replace(secret, "***", StringComparison.Ordinal);
+                var spelled = string.Concat(secret.Select(c => $@"(?:\\?{Regex.Escape(c.ToString())}|\\u00(?i:{(int)c:x2}))")); // as JSON may escape it
+                text = Regex.Replace(text!, spelled, "***", RegexOptions.NonBacktracking);
                 var beginnings = Enumerable.Range(1, isCut ? secret.Length - 1 : 0).Select(length => secret[..length]);
                 var part = beginnings.LastOrDefault(beginning => text.EndsWith(beginning, StringComparison.Ordinal));
                 text = part is null ? text : $"{text[..^part.Length]}***";

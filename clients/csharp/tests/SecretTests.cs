@@ -28,6 +28,15 @@ public sealed class SecretTests
 
     // Proves B21.
     [Fact]
+    public async Task A_reply_that_spells_the_key_with_json_escapes_is_shown_without_it()
+    {
+        var error = await FailAsync<ScoringReplyException>(HttpStatusCode.OK, "{\"got\": \"" + Escaped() + "\"}");
+
+        Assert.Equal("{\"got\": \"***\"}", error.Excerpt);
+    }
+
+    // Proves B21.
+    [Fact]
     public async Task A_message_that_echoes_the_key_is_shown_without_it()
     {
         var error = await FailAsync<ScoringServiceException>(HttpStatusCode.Forbidden, $"no such key: {Key}");
