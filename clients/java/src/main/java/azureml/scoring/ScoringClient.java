@@ -1450,8 +1450,13 @@ public final class ScoringClient implements AutoCloseable {
     List<String> longestFirst =
         credentials.stream().sorted(Comparator.comparingInt(String::length).reversed()).toList();
     for (String credential : longestFirst) {
-      // JSON may escape the slash.
-      hidden = hidden.replace(credential, "***").replace(credential.replace("/", "\\/"), "***");
+      var spelled = new StringBuilder(); // as JSON may escape it
+      for (char c : credential.toCharArray()) {
+        spelled.append(
+            String.format(
+                Locale.ROOT, "(?:\\\\?%s|\\\\u00(?i:%02x))", Pattern.quote("" + c), (int) c));
+      }
+      hidden = Pattern.compile(spelled.toString()).matcher(hidden).replaceAll("***");
       for (int length = credential.length() - 1; length > 3; length--) {
         if (hidden.endsWith(credential.substring(0, length))) {
           hidden = hidden.substring(0, hidden.length() - length) + "***";

@@ -57,6 +57,14 @@ class SecretsTest {
   }
 
   // Proves B21.
+  @ParameterizedTest
+  @ValueSource(strings = {"hunter2\\/Zm9v+YmFy==", "\\u0068unter2/Zm9v\\u002BYmFy=="})
+  void aReplyThatSpellsTheKeyWithJsonEscapesIsShownWithoutIt(String spelled) throws Exception {
+    ReplyException failure = (ReplyException) failure("200 OK", "{\"got\": \"" + spelled + "\"}");
+    assertEquals("{\"got\": \"***\"}", failure.excerpt());
+  }
+
+  // Proves B21.
   @Test
   void headersThatEchoTheKeyAreShownWithoutIt() throws Exception {
     ServiceException failure =
