@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -20,29 +19,10 @@ import org.junit.jupiter.api.parallel.ExecutionMode;
 class ExampleProcessTest {
   private static final Path IMAGE = Path.of("../test-vectors/digit.pgm");
 
-  private record Run(int status, String out, String err) {}
-
-  private static Run example(Map<String, String> environment) throws Exception {
-    String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-    ProcessBuilder builder =
-        new ProcessBuilder(
-            java,
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            System.getProperty("java.class.path"),
-            "Example.java",
-            IMAGE.toString());
-    builder
-        .environment()
-        .keySet()
-        .removeIf(
-            name -> name.startsWith("SCORING_") || name.contains("JAVA") || name.contains("JDK"));
-    builder.environment().putAll(environment);
-    Process process = builder.start();
-    process.getOutputStream().close();
-    String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    String err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
-    return new Run(process.waitFor(), out, err);
+  private static Program.Run example(Map<String, String> environment) throws Exception {
+    return Program.run(
+        environment,
+        List.of("-cp", System.getProperty("java.class.path"), "Example.java", IMAGE.toString()));
   }
 
   @Test
@@ -52,14 +32,14 @@ class ExampleProcessTest {
         ScriptedServer.replying(
             reply("503 Busy\nretry-after-ms: 1", "no T1 left"),
             reply("200 OK", "{\"digit\":\n7}\n"))) {
-      Run run =
+      Program.Run run =
           example(
               Map.of("SCORING_URI", server.uri("/score"), "SCORING_TOKEN_FILE", token.toString()));
-      assertEquals(0, run.status, run.err);
-      assertEquals("{\"digit\": 7}\n", run.out);
+      assertEquals(0, run.status(), run.err());
+      assertEquals("{\"digit\": 7}\n", run.out());
       assertTrue(
-          run.err.matches("WARNING example: attempt 1: 503: no \\*\\*\\* left; next in .* s\n"),
-          run.err);
+          run.err().matches("WARNING example: attempt 1: 503: no \\*\\*\\* left; next in .* s\n"),
+          run.err());
       ScriptedServer.Request request = server.requests().get(1);
       assertArrayEquals(Files.readAllBytes(IMAGE), request.body());
       assertEquals(List.of("image/x-portable-graymap"), request.header("Content-Type"));
@@ -70,10 +50,11 @@ class ExampleProcessTest {
   @Test
   void saysWhatIsMissing() throws Exception {
     assertEquals(
-        new Run(2, "", "SCORING_TOKEN_FILE is not set\n"),
+        new Program.Run(2, "", "SCORING_TOKEN_FILE is not set\n"),
         example(Map.of("SCORING_URI", "http://127.0.0.1:9/score")));
     Map<String, String> noFile =
         Map.of("SCORING_URI", "http://127.0.0.1:9/score", "SCORING_TOKEN_FILE", "no-such-file");
-    assertEquals(new Run(1, "", "the token file cannot be read: no such file\n"), example(noFile));
+    assertEquals(
+        new Program.Run(1, "", "the token file cannot be read: no such file\n"), example(noFile));
   }
 }

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import azureml.scoring.Program.Run;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.net.ServerSocket;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -38,29 +38,12 @@ class QuickstartTest {
     assertEquals(0, javac.run(null, null, null, "-d", classes.toString(), "Quickstart.java"));
   }
 
-  private record Run(int status, String out, String err) {}
-
   private static Run quickstart(Map<String, String> environment) throws Exception {
     return run(environment, "-cp", classes.toString(), "Quickstart");
   }
 
   private static Run run(Map<String, String> environment, String... program) throws Exception {
-    String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-    // the option starts the JVM faster and changes nothing else
-    ProcessBuilder builder = new ProcessBuilder(java, "-XX:TieredStopAtLevel=1");
-    builder.command().addAll(List.of(program));
-    builder
-        .environment()
-        .keySet()
-        .removeIf(
-            name -> name.startsWith("SCORING_") || name.contains("JAVA") || name.contains("JDK"));
-    builder.environment().putAll(environment);
-    Process process = builder.start();
-    process.getOutputStream().close();
-    // Both texts are short, so neither pipe fills up while the other is read.
-    String out = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    String err = new String(process.getErrorStream().readAllBytes(), StandardCharsets.UTF_8);
-    Run run = new Run(process.waitFor(), out, err);
+    Run run = Program.run(environment, List.of(program));
     assertFalse(run.toString().contains(KEY), run.toString());
     return run;
   }
@@ -137,8 +120,8 @@ class QuickstartTest {
       address = "127.0.0.1:" + gone.getLocalPort();
     }
     Run run = quickstart(Map.of("SCORING_URI", "http://" + address + "/score", "SCORING_KEY", KEY));
-    assertEquals(1, run.status);
-    assertTrue(run.err.matches("cannot reach " + address + ": [^\n]+\n"), run.err);
+    assertEquals(1, run.status());
+    assertTrue(run.err().matches("cannot reach " + address + ": [^\n]+\n"), run.err());
   }
 
   @Test
