@@ -47,12 +47,3 @@ def test_should_repeat(vector: dict[str, Any]) -> None:
 @named("messages")
 def test_message(vector: dict[str, Any]) -> None:
     assert _service_message(vector["body"].encode()) == vector["message"]
-
-
-# Proves B49.
-@pytest.mark.parametrize(
-    ("date", "seconds"),
-    [("Fri, 31 Dec 9999 23:59:59 GMT", 999_999_999), ("Sun, 06 Nov 0030 08:49:37 GMT", 0)],
-)
-def test_retry_hint_of_a_far_date(date: str, seconds: int) -> None:
-    assert retry_hint(headers([("Retry-After", date)]), VECTORS["now"]) == seconds
