@@ -23,9 +23,7 @@
 
 using System;
 using System.Buffers;
-using System.Collections.Frozen;
 using System.Collections.Generic;
-using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.IO;
@@ -155,7 +153,7 @@ public sealed class ScoringClient : IDisposable
 
     private readonly Uri _uri;
     private readonly ScoringClientOptions _options;
-    private readonly FrozenSet<int> _retryStatuses;
+    private readonly int[] _retryStatuses;
     private readonly TokenCache? _tokens;
     private readonly HttpMessageInvoker _http;
     private int _users = 1; // calls under way, and the owner
@@ -171,7 +169,7 @@ public sealed class ScoringClient : IDisposable
         _options = options ?? new ScoringClientOptions();
         _uri = Connections.ExactUri(Arguments.CheckedUri(scoringUri, nameof(scoringUri)));
         Arguments.Check(_options, scoringUri);
-        _retryStatuses = _options.RetryStatuses.ToFrozenSet();
+        _retryStatuses = [.. _options.RetryStatuses];
         _tokens = _options.TokenProvider is null ? null : new TokenCache(_options.TokenProvider, _options.Timeout, _options.TimeProvider);
         var handler = _options.Handler ?? Connections.CreateHandler(_options, isLoopback: scoringUri.IsLoopback);
         _http = new HttpMessageInvoker(handler, disposeHandler: _options.Handler is null);
@@ -191,8 +189,8 @@ public sealed class ScoringClient : IDisposable
     public Task<double[]> ScoreAsync(IEnumerable<IEnumerable<double>> rows, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(rows);
-        var body = Payload.Encode(rows, nameof(rows), out var rowCount);
-        return CallAsync(Post(body, "application/json", cancellationToken), _options.MaxRetries, reply => Json.ReadPredictions(reply, rowCount));
+        var body = Json.Encode(rows, nameof(rows), out var rowCount);
+        return PostAsync(body, "application/json", reply => Json.ReadPredictions(reply, rowCount), cancellationToken);
     }
 
     /// <summary>Sends any JSON value, returns the reply's.</summary>
@@ -206,8 +204,7 @@ public sealed class ScoringClient : IDisposable
         [StringSyntax(StringSyntaxAttribute.Json)] string json, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(json);
-        var body = Payload.Encode(json, nameof(json));
-        return CallAsync(Post(body, "application/json", cancellationToken), _options.MaxRetries, reply => Json.Read(reply));
+        return PostAsync(Json.Encode(json, nameof(json)), "application/json", reply => Json.Read(reply), cancellationToken);
     }
 
     /// <summary>Sends bytes as they are, returns the reply's.</summary>
@@ -223,10 +220,7 @@ public sealed class ScoringClient : IDisposable
     {
         ArgumentNullException.ThrowIfNull(contentType);
         Arguments.CheckHeader(contentType, "the content type", nameof(contentType), innerSpaces: true);
-        return CallAsync(
-            Post(body, contentType, cancellationToken),
-            _options.MaxRetries,
-            reply => reply.Count == reply.Array!.Length ? reply.Array : [.. reply]);
+        return PostAsync(body, contentType, reply => reply, cancellationToken);
     }
 
     /// <summary>Returns the service's OpenAPI document, from <c>swagger.json</c> beside the scoring URI (C52).</summary>
@@ -235,7 +229,7 @@ public sealed class ScoringClient : IDisposable
     /// <exception cref="OperationCanceledException">The token was cancelled; the exception carries it.</exception>
     /// <exception cref="ObjectDisposedException">The client was disposed.</exception>
     public Task<JsonElement> GetSwaggerAsync(CancellationToken cancellationToken = default) =>
-        CallAsync(Get("swagger.json", cancellationToken), _options.MaxRetries, reply => Json.Read(reply));
+        GetAsync("swagger.json", _options.MaxRetries, reply => Json.Read(reply), cancellationToken);
 
     /// <summary>Returns whether the service's root says <c>Healthy</c> (C51). One attempt.</summary>
     /// <param name="cancellationToken">Ends the call at once, wherever it is.</param>
@@ -246,17 +240,12 @@ public sealed class ScoringClient : IDisposable
     {
         try
         {
-            return await CallAsync(Get("", cancellationToken), maxRetries: 0, IsHealthy).ConfigureAwait(false);
+            return await GetAsync("", maxRetries: 0, reply => Json.WithoutMark(reply).Trim(" \t\r\n"u8) is var text
+                && (text.SequenceEqual("Healthy"u8) || text.SequenceEqual("\"Healthy\""u8)), cancellationToken).ConfigureAwait(false);
         }
         catch (ScoringException error) when (error is not ScoringTransportException)
         {
             return false;
-        }
-
-        static bool IsHealthy(ArraySegment<byte> reply)
-        {
-            var text = reply.AsSpan().Trim(" \t\r\n"u8);
-            return text.SequenceEqual("Healthy"u8) || text.SequenceEqual("\"Healthy\""u8);
         }
     }
 
@@ -275,31 +264,59 @@ public sealed class ScoringClient : IDisposable
 
     // --- Sending ---
 
-    private Call Post(ReadOnlyMemory<byte> body, string contentType, CancellationToken cancellationToken) =>
-        new(_options, HttpMethod.Post, _uri, cancellationToken) { Body = body, ContentType = contentType };
+    private Task<T> PostAsync<T>(
+        ReadOnlyMemory<byte> body, string contentType, Func<byte[], T> read, CancellationToken cancellationToken) =>
+        CallAsync(new(_options, HttpMethod.Post, _uri, body, contentType, cancellationToken), _options.MaxRetries, read);
 
-    private Call Get(string beside, CancellationToken cancellationToken)
+    private Task<T> GetAsync<T>(string beside, int maxRetries, Func<byte[], T> read, CancellationToken cancellationToken)
     {
         var path = _uri.OriginalString.Split('?')[0];
         var uri = Connections.ExactUri(path[..(path.LastIndexOf('/') + 1)] + beside);
-        return new(_options, HttpMethod.Get, uri, cancellationToken);
+        return CallAsync(new(_options, HttpMethod.Get, uri, Body: default, ContentType: null, cancellationToken), maxRetries, read);
     }
 
-    /// <summary>Makes a call, and reads the body of its success; a FormatException says why it is none.</summary>
-    private async Task<T> CallAsync<T>(Call call, int maxRetries, Func<ArraySegment<byte>, T> read)
+    /// <summary>Makes attempts until one is a success; throws what the last one came to.</summary>
+    /// <remarks>A FormatException of <paramref name="read"/> says why the body of a success is none.</remarks>
+    private async Task<T> CallAsync<T>(Call call, int maxRetries, Func<byte[], T> read)
     {
         Interlocked.Increment(ref _users);
         try
         {
             ObjectDisposedException.ThrowIf(_isDisposed, this);
-            var reply = await CompleteAsync(call, maxRetries).ConfigureAwait(false);
-            try
+            string? refused = null; // the token that the service answered with a 401
+            var credential = await CredentialAsync(call, refused).ConfigureAwait(false);
+            for (var retries = 0; ;)
             {
-                return read(reply.Body);
-            }
-            catch (FormatException fault)
-            {
-                throw call.ReplyError(fault.Message, reply);
+                ScoringException failed;
+                try
+                {
+                    return await AttemptAsync(call, credential, read).ConfigureAwait(false);
+                }
+                catch (ScoringException error)
+                {
+                    failed = error;
+                }
+
+                if (failed is ScoringServiceException { Status: 401 } && _tokens is not null && refused is null)
+                {
+                    refused = credential;
+                    credential = await CredentialAsync(call, refused).ConfigureAwait(false);
+                    if (credential != refused)
+                    {
+                        continue; // at once, and not counted as a retry (B25)
+                    }
+                }
+
+                if (retries == maxRetries || NextWait(call, retries, failed) is not TimeSpan wait)
+                {
+                    throw failed;
+                }
+
+                _options.OnRetry?.Invoke(new ScoringRetry(call.Attempts, wait, failed.Reason));
+                wait = wait < call.Left ? wait : call.Left; // the hook takes time as well
+                await Task.Delay(wait, _options.TimeProvider, call.CancellationToken).ConfigureAwait(false);
+                retries++;
+                credential = await CredentialAsync(call, refused).ConfigureAwait(false);
             }
         }
         finally
@@ -317,91 +334,37 @@ public sealed class ScoringClient : IDisposable
         }
     }
 
-    /// <summary>Makes attempts until one is a success, and returns its reply; throws what the last one came to.</summary>
-    private async Task<Reply> CompleteAsync(Call call, int maxRetries)
-    {
-        var retries = 0;
-        var isRenewed = false;
-        var credential = await CredentialAsync(call, refused: null).ConfigureAwait(false);
-        while (true)
-        {
-            var outcome = await AttemptAsync(call, credential).ConfigureAwait(false);
-            if (outcome is Reply { IsSuccess: true, Fault: null } success)
-            {
-                return success;
-            }
-
-            if (outcome is Reply { Status: 401 } && _tokens is not null && !isRenewed) // B25
-            {
-                isRenewed = true;
-                if (await CredentialAsync(call, refused: credential).ConfigureAwait(false) is string other)
-                {
-                    credential = other;
-                    continue;
-                }
-            }
-
-            var hint = (outcome as Reply)?.RetryAfter ?? TimeSpan.Zero;
-#pragma warning disable CA5394 // no secret comes of this number
-            var backOff = BackOff(retries, _options.BaseDelay, _options.MaxDelay, Random.Shared.NextDouble());
-#pragma warning restore CA5394
-            var wait = hint > backOff ? hint : backOff;
-            if (retries == maxRetries || !ShouldRepeat(outcome, _retryStatuses) || hint > _options.MaxDelay || wait >= call.Left)
-            {
-                throw call.Error(outcome);
-            }
-
-            _options.OnRetry?.Invoke(new ScoringRetry(call.Attempts, wait, call.Reason(outcome)));
-            wait = wait < call.Left ? wait : call.Left; // the hook takes time as well
-            await Task.Delay(wait, _options.TimeProvider, call.CancellationToken).ConfigureAwait(false);
-            retries++;
-            credential = await CredentialAsync(call, refused: null).ConfigureAwait(false);
-        }
-    }
-
-    /// <summary>Returns the credential to send; with a refused one, another than that or null.</summary>
-    private async ValueTask<string?> CredentialAsync(Call call, string? refused)
-    {
-        var credential = _tokens is null ? _options.Key : await _tokens.GetAsync(call, refused).ConfigureAwait(false);
-        if (credential is not null)
-        {
-            call.Secrets.Add(credential);
-        }
-
-        return credential;
-    }
-
     /// <summary>Makes one attempt, which ends with its time or the caller's token wherever it is.</summary>
-    private async Task<Outcome> AttemptAsync(Call call, string? credential)
+    private async Task<T> AttemptAsync<T>(Call call, string? credential, Func<byte[], T> read)
     {
         call.CancellationToken.ThrowIfCancellationRequested();
-        var (left, whole, most) = (call.Left, _options.Timeout, _options.AttemptTimeout);
+        var (left, most) = (call.Left, _options.AttemptTimeout);
         if (left == TimeSpan.Zero)
         {
-            return new Failure(new TimeoutException(), whole);
+            throw call.TransportError(new TimeoutException(), _options.Timeout);
         }
 
-        using var timeLimit = new CancellationTokenSource(left < most ? left : most, _options.TimeProvider);
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(timeLimit.Token, call.CancellationToken);
-        using var request = MakeRequest(call, credential, either.Token);
+        using var ended = new CancellationTokenSource(left < most ? left : most, _options.TimeProvider);
+        using var cancelling = call.CancellationToken.UnsafeRegister(static ended => ((CancellationTokenSource)ended!).Cancel(), ended);
+        using var request = MakeRequest(call, credential, ended.Token);
         call.Attempts++;
         try
         {
-            using var response = await _http.SendAsync(request, either.Token).ConfigureAwait(false);
-            return await ReceiveAsync(call, response, either.Token).ConfigureAwait(false);
+            using var response = await _http.SendAsync(request, ended.Token).ConfigureAwait(false);
+            return await ReceiveAsync(call, response, read, ended.Token).ConfigureAwait(false);
         }
         catch (Exception error) when (IsNetworkFailure(error))
         {
-            if (call.CancellationToken.IsCancellationRequested) // as it comes the exception carries the linked token
+            if (call.CancellationToken.IsCancellationRequested) // as it comes the exception carries the attempt's token
             {
                 throw new OperationCanceledException("the call was cancelled", call.FitToPrint(error), call.CancellationToken);
             }
 
             var isConnecting = _options.Handler is null && !request.IsConnected;
-            TimeSpan? limit = timeLimit.IsCancellationRequested ? (left < most ? whole : most)
+            TimeSpan? limit = ended.IsCancellationRequested ? (left < most ? _options.Timeout : most)
                 : isConnecting && error is OperationCanceledException ? _options.ConnectTimeout
                 : null;
-            return new Failure(error, limit, isConnecting ? "connection" : "complete reply");
+            throw call.TransportError(error, limit, isConnecting ? "connection" : "complete reply");
         }
     }
 
@@ -422,46 +385,55 @@ public sealed class ScoringClient : IDisposable
         static void Add(HttpHeaders headers, string name, string? value) => _ = value is null || headers.TryAddWithoutValidation(name, value);
     }
 
-    private async Task<Reply> ReceiveAsync(Call call, HttpResponseMessage response, CancellationToken cancellationToken)
+    private async ValueTask<T> ReceiveAsync<T>(Call call, HttpResponseMessage response, Func<byte[], T> read, CancellationToken ended)
     {
-        var reply = new Reply((int)response.StatusCode, response.Headers);
-        reply.RetryAfter = reply.IsSuccess ? null : RetryHint(response.Headers, _options.TimeProvider.GetUtcNow());
-        if (reply.Status == 101) // what follows is not HTTP
-        {
-            return reply;
-        }
-
-        if (reply.IsSuccess && FirstValue(response.Content.Headers, "Content-Encoding") is string encoding
+        var isSuccess = response.IsSuccessStatusCode;
+        if (isSuccess && FirstValue(response.Content.Headers, "Content-Encoding") is string encoding
             && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
         {
-            reply.Fault = $"the reply has Content-Encoding: {encoding}, which was not asked for";
-            return reply;
+            throw call.ReplyError($"the reply has Content-Encoding: {encoding}, which was not asked for", []);
         }
 
-        var limit = reply.IsSuccess ? _options.MaxReplyBytes : ErrorBodyBytes;
-        var body = new MemoryStream((int)Math.Min(response.Content.Headers.ContentLength ?? 0, limit)); // a guess: the length may be anything
+        var limit = isSuccess ? _options.MaxReplyBytes : ErrorBodyBytes;
+        var length = response.Content.Headers.ContentLength;
+        var body = new byte[Math.Min(length ?? 4 * 1024, limit + 1)];
+        var count = 0;
         try
         {
-            using var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
-            var buffer = new byte[Math.Clamp(body.Capacity, 4 * 1024, 64 * 1024)];
-            int count;
+            var isHttp = response.StatusCode != HttpStatusCode.SwitchingProtocols;
+            using var stream = isHttp ? await response.Content.ReadAsStreamAsync(ended).ConfigureAwait(false) : Stream.Null;
+            int got;
             do
             {
-                var wanted = Math.Min(buffer.Length, limit + 1 - (int)body.Length);
-                count = await stream.ReadAsync(buffer.AsMemory(0, wanted), cancellationToken).ConfigureAwait(false);
-                body.Write(buffer, 0, count);
+                if (count == body.Length)
+                {
+                    Array.Resize(ref body, (int)Math.Min((2L * count) + 1, limit + 1));
+                }
+
+                got = await stream.ReadAsync(body.AsMemory(count), ended).ConfigureAwait(false);
+                count += got;
             }
-            while (count > 0 && body.Length <= limit);
+            while (got > 0 && count <= limit && count != length);
         }
-        catch (Exception error) when (!reply.IsSuccess && IsNetworkFailure(error) && !call.CancellationToken.IsCancellationRequested)
+        catch (Exception error) when (!isSuccess && IsNetworkFailure(error) && !call.CancellationToken.IsCancellationRequested)
         {
-            reply.IsCut = true; // the status is the outcome (B50)
+            // The status is the outcome, with what came of the body (B50).
         }
 
-        reply.Body = new ArraySegment<byte>(body.GetBuffer(), 0, (int)Math.Min(body.Length, limit));
-        reply.IsCut |= body.Length > limit;
-        reply.Fault = reply.IsSuccess && reply.IsCut ? Invariant($"the reply is larger than {limit} bytes") : null;
-        return reply;
+        Array.Resize(ref body, Math.Min(count, limit));
+        if (!isSuccess)
+        {
+            throw call.ServiceError(response, body);
+        }
+
+        try
+        {
+            return count <= limit ? read(body) : throw new FormatException(Invariant($"the reply is larger than {limit} bytes"));
+        }
+        catch (FormatException fault)
+        {
+            throw call.ReplyError(fault.Message, body);
+        }
     }
 
     private static bool IsNetworkFailure(Exception error) => error is HttpRequestException or IOException or OperationCanceledException;
@@ -469,22 +441,26 @@ public sealed class ScoringClient : IDisposable
     // --- What is repeated ---
 
     /// <summary>Returns whether another attempt may come to something else (B40-B47).</summary>
-    internal static bool ShouldRepeat(Outcome outcome, IReadOnlySet<int> retryStatuses) => outcome switch
+    internal static bool ShouldRepeat(ScoringException error, IReadOnlyCollection<int> retryStatuses) => error switch
     {
-        Reply { IsSuccess: true } => false, // with a fault: it would come again
-        Reply { Status: 500 or 502, RunFunctionFailed: true } => false,
-        Reply { Status: 424, ModelReason: "model_not_ready" or "too_few_model_instance" } or Reply { Status: 424, ModelStatus: 429 } => true,
-        Reply reply => retryStatuses.Contains(reply.Status),
-        Failure { Limit: not null } failure => failure.Missing == "connection", // else the model may still be at work (C40)
-        Failure { Error: HttpRequestException error } => error.HttpRequestError switch
-        {
-            HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError => true,
-            HttpRequestError.ResponseEnded or HttpRequestError.InvalidResponse => true,
-            HttpRequestError.SecureConnectionError or HttpRequestError.Unknown => error.InnerException is IOException, // else TLS refused
-            _ => false,
-        },
-        _ => outcome is Failure { Error: IOException }, // inside the body
+        ScoringTransportException transport => transport.IsNetwork,
+        ScoringServiceException { Status: 500 or 502, RunFunctionFailed: true } => false,
+        ScoringServiceException { Status: 424, ModelReason: "model_not_ready" or "too_few_model_instance" } => true,
+        ScoringServiceException { Status: 424, ModelStatus: 429 } => true,
+        ScoringServiceException service => retryStatuses.Contains(service.Status),
+        _ => false, // a wrong reply would come again
     };
+
+    /// <summary>Returns the wait before the next attempt, or null where there is to be none (B49).</summary>
+    private TimeSpan? NextWait(Call call, int retries, ScoringException error)
+    {
+        var hint = (error as ScoringServiceException)?.RetryAfter ?? TimeSpan.Zero;
+#pragma warning disable CA5394 // no secret comes of this number
+        var backOff = BackOff(retries, _options.BaseDelay, _options.MaxDelay, Random.Shared.NextDouble());
+#pragma warning restore CA5394
+        var wait = hint > backOff ? hint : backOff;
+        return ShouldRepeat(error, _retryStatuses) && hint <= _options.MaxDelay && wait < call.Left ? wait : null;
+    }
 
     /// <summary>Returns the wait before a retry, the first being number 0, for a random number from 0 to 1 (B48).</summary>
     internal static TimeSpan BackOff(int retry, TimeSpan baseDelay, TimeSpan maxDelay, double random)
@@ -524,126 +500,233 @@ public sealed class ScoringClient : IDisposable
 
     // --- The credential ---
 
+    /// <summary>Returns what the next attempt sends. A token that the service refused is not used again.</summary>
+    private async ValueTask<string?> CredentialAsync(Call call, string? refused)
+    {
+        var credential = _tokens is null ? _options.Key : await _tokens.GetAsync(call, refused).ConfigureAwait(false);
+        if (credential is not null)
+        {
+            call.Conceal(credential);
+        }
+
+        return credential;
+    }
+
     /// <summary>The token of a provider, fetched once for all who need it (C14).</summary>
     private sealed class TokenCache(
         Func<CancellationToken, ValueTask<AccessToken>> provider, TimeSpan timeout, TimeProvider timeProvider)
     {
         private readonly Lock _lock = new();
         private AccessToken? _token;
-        private string? _refused; // not kept when the fetch under way brings it again
-        private Task<Task<AccessToken?>>? _fetch; // under way; what it brings is null when its time is up
+        private Task<AccessToken?>? _fetch; // the last one; it brings null when its time is up
 
-        /// <summary>Returns a token; after one was refused, another than that or null.</summary>
-        public async ValueTask<string?> GetAsync(Call call, string? refused)
+        /// <summary>Returns a token that is fresh and was not refused; the refused one only where the provider gives it again.</summary>
+        public async ValueTask<string> GetAsync(Call call, string? refused)
         {
-            Task<Task<AccessToken?>> fetch;
+            Task<AccessToken?> fetch;
             lock (_lock)
             {
                 _token = _token?.Token == refused ? null : _token;
-                if (_token is not null && (refused is not null || !(timeProvider.GetUtcNow() >= _token.RefreshBy)))
+                if (_token is not null && !(timeProvider.GetUtcNow() >= _token.RefreshBy))
                 {
                     return _token.Token;
                 }
 
-                _refused = refused ?? _refused;
-                fetch = _fetch ??= Task.Run(FetchAsync);
+                fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : Observed(FetchAsync());
             }
 
             await ((Task)fetch).WaitAsync(call.Left, timeProvider, call.CancellationToken)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             call.CancellationToken.ThrowIfCancellationRequested();
-            var token = fetch.IsCompleted ? await (await fetch.ConfigureAwait(false)).ConfigureAwait(false) : null;
-            return token is null ? throw call.Error(new Failure(new TimeoutException(), timeout, "token"))
-                : token.Token == refused ? null
-                : token.Token;
-        }
-
-        /// <summary>Never fails itself: a provider's failure is for those who wait, and they may all have gone.</summary>
-        private async Task<Task<AccessToken?>> FetchAsync()
-        {
-            var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
-            var answer = Task.Run(async () => (AccessToken?)Arguments.CheckedToken(await provider(timeLimit.Token).ConfigureAwait(false)));
-            _ = answer.ContinueWith(
-                task =>
-                {
-                    timeLimit.Dispose();
-                    return task.Exception; // now it counts as seen, however late it comes
-                },
-                TaskScheduler.Default);
-            await ((Task)answer).WaitAsync(timeLimit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            var token = answer.IsCompletedSuccessfully ? await answer.ConfigureAwait(false) : null;
+            AccessToken? old;
             lock (_lock)
             {
-                if (token is not null && token.Token != _refused)
-                {
-                    _token = token;
-                }
-
-                token ??= _token; // a failed refresh: the old one serves, unless it was refused
-                (_fetch, _refused) = (null, null);
+                old = _token = _token?.Token == refused ? null : _token;
             }
 
-            return token is null && !timeLimit.IsCancellationRequested ? answer : Task.FromResult(token);
+            var token = !fetch.IsCompleted ? null
+                : fetch.IsCompletedSuccessfully || old is null ? await fetch.ConfigureAwait(false)
+                : old; // a failed refresh: the old one serves
+            return token?.Token ?? throw call.TransportError(new TimeoutException(), timeout, "token");
+        }
+
+        private async Task<AccessToken?> FetchAsync()
+        {
+            using var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
+            var limited = timeLimit.Token;
+            var answer = Observed(Task.Run(async () => Arguments.CheckedToken(await provider(limited).ConfigureAwait(false)), CancellationToken.None));
+            await ((Task)answer).WaitAsync(limited).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (limited.IsCancellationRequested && !answer.IsCompletedSuccessfully)
+            {
+                return null;
+            }
+
+            var token = await answer.ConfigureAwait(false);
+            lock (_lock)
+            {
+                return _token = token;
+            }
+        }
+
+        /// <summary>Makes the failure of a task count as seen: it is for those who wait, and they may all have gone.</summary>
+        private static Task<T> Observed<T>(Task<T> task)
+        {
+            _ = task.ContinueWith(static task => task.Exception, TaskScheduler.Default);
+            return task;
         }
     }
 
     // --- What one attempt came to ---
 
-    internal abstract record Outcome;
-
-    /// <summary>An answer of the service; <see cref="Fault"/> says why a success is none.</summary>
-    internal sealed record Reply(int Status, HttpResponseHeaders Headers) : Outcome
+    /// <summary>What the attempts of a call have in common. It makes their errors.</summary>
+    /// <param name="Options">Of the client.</param>
+    /// <param name="Method">Of the requests.</param>
+    /// <param name="Uri">With its query.</param>
+    /// <param name="Body">The same bytes in every attempt.</param>
+    /// <param name="ContentType">Null where there is no body.</param>
+    /// <param name="CancellationToken">The caller's.</param>
+    private sealed record Call(
+        ScoringClientOptions Options, HttpMethod Method, Uri Uri, ReadOnlyMemory<byte> Body, string? ContentType, CancellationToken CancellationToken)
     {
-        public bool IsSuccess => Status is >= 200 and <= 299;
+        private readonly long _start = Options.TimeProvider.GetTimestamp();
+        private readonly List<string> _credentials = [];
+        private Regex? _concealed;
 
-        public TimeSpan? RetryAfter { get; set; }
+        public string ClientRequestId { get; } = Guid.NewGuid().ToString();
 
-        public ArraySegment<byte> Body { get; set; } = ArraySegment<byte>.Empty;
+        /// <summary>Requests sent.</summary>
+        public int Attempts { get; set; }
 
-        public bool IsCut { get; set; }
+        /// <summary>What is left of the call's time.</summary>
+        public TimeSpan Left => TimeSpan.FromTicks(Math.Max(0, (Options.Timeout - Options.TimeProvider.GetElapsedTime(_start)).Ticks));
 
-        public string? Fault { get; set; }
+        /// <summary>Takes a credential that is used and that no text may show.</summary>
+        public void Conceal(string credential)
+        {
+            _credentials.Add(credential);
+            _concealed = null;
+        }
 
-        public string? RequestId => FirstValue(Headers, "x-request-id") ?? FirstValue(Headers, "x-ms-request-id");
+        public ScoringServiceException ServiceError(HttpResponseMessage response, byte[] body)
+        {
+            var headers = response.Headers;
+            var status = (int)response.StatusCode;
+            var message = Hide(Json.ReadServiceMessage(body));
+            var reason = Joined(Invariant($"{status}"), Excerpt(message));
+            var requestId = Hide(FirstValue(headers, "x-request-id") ?? FirstValue(headers, "x-ms-request-id"));
+            return new(Text(reason, requestId))
+            {
+                Attempts = Attempts,
+                Reason = reason,
+                Status = status,
+                ServiceMessage = message,
+                Body = body,
+                RequestId = requestId,
+                ClientRequestId = ClientRequestId,
+                RetryAfter = RetryHint(headers, Options.TimeProvider.GetUtcNow()),
+                ModelStatus = FirstValue(headers, "ms-azureml-model-error-statuscode") is { Length: 3 } text
+                    && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null,
+                ModelReason = Hide(FirstValue(headers, "ms-azureml-model-error-reason")),
+                RunFunctionFailed = "true".Equals(FirstValue(headers, "x-ms-run-function-failed"), StringComparison.OrdinalIgnoreCase),
+            };
+        }
 
-        public int? ModelStatus => FirstValue(Headers, "ms-azureml-model-error-statuscode") is { Length: 3 } text
-            && int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+        /// <summary>Makes the error for a request without a complete reply.</summary>
+        /// <param name="error">What the platform said.</param>
+        /// <param name="limit">The limit of ours that passed.</param>
+        /// <param name="missing">What there was not when it passed.</param>
+        public ScoringTransportException TransportError(Exception error, TimeSpan? limit = null, string missing = "complete reply")
+        {
+            var (words, isNetwork, timedOut) = limit is TimeSpan passed
+                ? (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true) // else the model may still be at work (C40)
+                : Explain(error);
+            var reason = Excerpt(words);
+            return new(Text(reason), FitToPrint(error)) { Attempts = Attempts, Reason = reason, TimedOut = timedOut, IsNetwork = isNetwork };
+        }
 
-        public string? ModelReason => FirstValue(Headers, "ms-azureml-model-error-reason");
+        public ScoringReplyException ReplyError(string fault, byte[] body)
+        {
+            var reason = Excerpt(fault);
+            var excerpt = Excerpt(Encoding.UTF8.GetString(body, 0, Math.Min(body.Length, ErrorBodyBytes)));
+            return new(Text(Joined(reason, excerpt))) { Attempts = Attempts, Reason = reason, Excerpt = excerpt };
+        }
 
-        public bool RunFunctionFailed =>
-            "true".Equals(FirstValue(Headers, "x-ms-run-function-failed"), StringComparison.OrdinalIgnoreCase);
+        private string Text(string reason, string? requestId = null)
+        {
+            var id = requestId is null ? "" : $", request id {Excerpt(requestId)}";
+            return Invariant($"{Method} {Uri.OriginalString.Split('?')[0]}: {reason} ({Attempts} attempt{(Attempts == 1 ? "" : "s")}{id})");
+        }
+
+        private static string Joined(string what, string excerpt) => excerpt.Length > 0 ? $"{what}: {excerpt}" : what;
+
+        /// <summary>Returns the beginning of a text from outside, fit for a log: one line, without a credential.</summary>
+        private string Excerpt(string text)
+        {
+            const int most = 300;
+            text = Hide(text);
+            text = text.Length <= most ? text : $"{text[..(char.IsHighSurrogate(text[most - 2]) ? most - 2 : most - 1)]}…";
+            return Regex.Replace(text, @"[\p{Cc}\p{Zl}\p{Zp}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]", " ", RegexOptions.None, Regex.InfiniteMatchTimeout).Trim();
+        }
+
+        /// <summary>Replaces credentials by ***, also where JSON escapes part of one, and the beginning of one at the end, where a text may be cut.</summary>
+        [return: NotNullIfNotNull(nameof(text))]
+        private string? Hide(string? text)
+        {
+            if (text is null || _credentials.Count == 0)
+            {
+                return text;
+            }
+
+            _concealed ??= new(
+                string.Join('|', _credentials.OrderByDescending(credential => credential.Length).Select(Spelled)), RegexOptions.None, Regex.InfiniteMatchTimeout);
+            text = _concealed.Replace(text, "***");
+            foreach (var credential in _credentials)
+            {
+                var shown = Enumerable.Range(4, Math.Max(0, credential.Length - 4)).LastOrDefault(length => text.AsSpan().EndsWith(credential.AsSpan(0, length)));
+                text = shown > 0 ? $"{text[..^shown]}***" : text;
+            }
+
+            return text;
+
+            static string Spelled(string credential) =>
+                string.Concat(credential.Select(c => $@"(?:\\?{Regex.Escape(c.ToString())}|\\u00(?i:{(int)c:x2}))")); // as JSON may escape it
+        }
+
+        /// <summary>Returns an exception if it quotes no credential that the service sent back, and shows no password of a proxy.</summary>
+        public Exception? FitToPrint(Exception error)
+        {
+            var text = error.ToString();
+            var isFit = text == Hide(text) && error is not HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError };
+            return isFit ? error : null;
+        }
     }
 
-    /// <summary>No answer, or not all of a success.</summary>
-    /// <param name="Error">What the platform said.</param>
-    /// <param name="Limit">The limit of ours that passed.</param>
-    /// <param name="Missing">What there was not when it passed.</param>
-    internal sealed record Failure(Exception Error, TimeSpan? Limit = null, string Missing = "complete reply") : Outcome
+    /// <summary>Says in words why there is no complete reply, and whether that was the network, which may be tried again (B40, B41).</summary>
+    private static (string Words, bool IsNetwork, bool TimedOut) Explain(Exception error)
     {
-        public bool TimedOut => Limit is not null || Error is OperationCanceledException
-            || Error.GetBaseException() is SocketException { SocketErrorCode: SocketError.TimedOut };
-
-        public string Text => Error switch
+        var socketError = (error.GetBaseException() as SocketException)?.SocketErrorCode;
+        var timedOut = error is OperationCanceledException || socketError == SocketError.TimedOut;
+        var (words, isNetwork) = error switch
         {
-            _ when Limit is TimeSpan passed => Invariant($"no {Missing} within {passed.TotalSeconds} s"),
-            OperationCanceledException => "the handler gave up",
-            HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError } => "the host name cannot be resolved",
-            HttpRequestException { InnerException: SocketException { SocketErrorCode: SocketError.ConnectionRefused } } => "connection refused",
-            HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded } => "the connection was closed before the reply",
-            HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } => "the reply is not valid HTTP",
-            HttpRequestException { HttpRequestError: HttpRequestError.ConfigurationLimitExceeded } => "the headers of the reply are too large",
-            HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError, StatusCode: var status } =>
-                Invariant($"the proxy refused the tunnel: {(int?)status}"),
+            OperationCanceledException => ("the handler gave up", false),
+            HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError } => ("the host name cannot be resolved", true),
+            HttpRequestException when socketError == SocketError.ConnectionRefused => ("connection refused", true),
+            HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError } => (error.Message, true),
+            HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded } => ("the connection was closed before the reply", true),
+            HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } => ("the reply was cut off", true),
+            HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } => ("the reply is not valid HTTP", true),
+            HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse } => ("the reply is not valid HTTP", true),
+            HttpRequestException { HttpRequestError: HttpRequestError.ConfigurationLimitExceeded } => ("the headers of the reply are too large", false),
+            HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError, StatusCode: HttpStatusCode status } =>
+                (Invariant($"the proxy refused the tunnel: {(int)status}"), false),
             HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError, InnerException: IOException } =>
-                "the connection was closed inside TLS",
-            HttpRequestException { InnerException: AuthenticationException tls } => $"TLS failed: {tls.Message}",
-            HttpRequestException { InnerException: IOException } => "the connection was reset",
-            HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } => "the reply was cut off",
-            HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse } => "the reply is not valid HTTP",
-            IOException { InnerException: SocketException } => "the connection was reset",
-            _ => Error.Message,
+                ("the connection was closed inside TLS", true),
+            HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError, InnerException: Exception refusal } =>
+                ($"TLS failed: {refusal.Message}", false),
+            HttpRequestException { InnerException: IOException } or IOException { InnerException: SocketException } => ("the connection was reset", true),
+            _ => (error.Message, error is IOException),
         };
+        return (words, isNetwork, timedOut);
     }
 
     private static string? FirstValue(HttpHeaders headers, string name)
@@ -651,136 +734,9 @@ public sealed class ScoringClient : IDisposable
         var value = headers.NonValidated.TryGetValues(name, out var values) ? values.First().Trim(' ', '\t') : null;
         return string.IsNullOrEmpty(value) ? null : value;
     }
-
-    // --- Errors ---
-
-    /// <summary>One call of a user, over all its attempts; makes its errors.</summary>
-    private sealed class Call(ScoringClientOptions options, HttpMethod method, Uri uri, CancellationToken cancellationToken)
-    {
-        private const int ExcerptCharacters = 300;
-
-        private readonly long _start = options.TimeProvider.GetTimestamp();
-
-        public HttpMethod Method => method;
-
-        public Uri Uri => uri;
-
-        public CancellationToken CancellationToken => cancellationToken;
-
-        public ReadOnlyMemory<byte> Body { get; init; }
-
-        /// <summary>Null where there is no body.</summary>
-        public string? ContentType { get; init; }
-
-        public string ClientRequestId { get; } = Guid.NewGuid().ToString();
-
-        /// <summary>Requests sent.</summary>
-        public int Attempts { get; set; }
-
-        /// <summary>Every credential that was used.</summary>
-        public HashSet<string> Secrets { get; } = [];
-
-        /// <summary>What is left of the call's time.</summary>
-        public TimeSpan Left => TimeSpan.FromTicks(Math.Max(0, (options.Timeout - options.TimeProvider.GetElapsedTime(_start)).Ticks));
-
-        public ScoringException Error(Outcome outcome) => outcome switch
-        {
-            Reply { Fault: string fault } reply => ReplyError(fault, reply),
-            Reply reply => ServiceError(reply),
-            Failure failure => new ScoringTransportException(Text(Reason(failure)), FitToPrint(failure.Error))
-            {
-                Attempts = Attempts,
-                TimedOut = failure.TimedOut,
-            },
-            _ => throw new UnreachableException(),
-        };
-
-        public ScoringReplyException ReplyError(string fault, Reply reply)
-        {
-            var reason = Excerpt(fault);
-            var excerpt = Excerpt(Encoding.UTF8.GetString(reply.Body[..Math.Min(reply.Body.Count, ErrorBodyBytes)]));
-            return new(Text(excerpt.Length > 0 ? $"{reason}: {excerpt}" : reason)) { Attempts = Attempts, Reason = reason, Excerpt = excerpt };
-        }
-
-        /// <summary>Returns what an attempt came to, in words fit for a log.</summary>
-        public string Reason(Outcome outcome)
-        {
-            if (outcome is not Reply reply)
-            {
-                return Excerpt(((Failure)outcome).Text);
-            }
-
-            var excerpt = Excerpt(Message(reply));
-            return excerpt.Length > 0 ? Invariant($"{reply.Status}: {excerpt}") : Invariant($"{reply.Status}");
-        }
-
-        private ScoringServiceException ServiceError(Reply reply)
-        {
-            var requestId = Hide(reply.RequestId);
-            return new(Text(Reason(reply), requestId))
-            {
-                Attempts = Attempts,
-                Status = reply.Status,
-                ServiceMessage = Message(reply),
-                Body = reply.Body,
-                RequestId = requestId,
-                ClientRequestId = ClientRequestId,
-                RetryAfter = reply.RetryAfter,
-                ModelStatus = reply.ModelStatus,
-                ModelReason = Hide(reply.ModelReason),
-                RunFunctionFailed = reply.RunFunctionFailed,
-            };
-        }
-
-        private string Message(Reply reply) => Hide(Json.ReadServiceMessage(reply.Body), reply.IsCut);
-
-        private string Text(string what, string? requestId = null)
-        {
-            var id = requestId is null ? "" : $", request id {Excerpt(requestId)}";
-            return Invariant($"{method} {uri.OriginalString.Split('?')[0]}: {what} ({Attempts} attempt{(Attempts == 1 ? "" : "s")}{id})");
-        }
-
-        /// <summary>Returns the beginning of a text from outside, fit for a log: one line, without a credential.</summary>
-        private string Excerpt(string text)
-        {
-            text = Hide(text).Trim();
-            if (text.Length > ExcerptCharacters)
-            {
-                var end = ExcerptCharacters - 1;
-                text = string.Concat(text.AsSpan(0, char.IsHighSurrogate(text[end - 1]) ? end - 1 : end), "…");
-            }
-
-            return string.Concat(text.Select(character => IsPrintable(character) ? character : ' '));
-        }
-
-        private static bool IsPrintable(char character) => char.GetUnicodeCategory(character)
-            is not (UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator);
-
-        /// <summary>Replaces every credential by ***, also where JSON escapes part of it; in a text that was cut also the beginning of one at its end.</summary>
-        [return: NotNullIfNotNull(nameof(text))]
-        private string? Hide(string? text, bool isCut = false)
-        {
-            foreach (var secret in text is null ? [] : Secrets)
-            {
-                var spelled = string.Concat(secret.Select(c => $@"(?:\\?{Regex.Escape(c.ToString())}|\\u00(?i:{(int)c:x2}))")); // as JSON may escape it
-                text = Regex.Replace(text!, spelled, "***", RegexOptions.None, Regex.InfiniteMatchTimeout); // it cannot backtrack far
-                var beginnings = Enumerable.Range(1, isCut ? secret.Length - 1 : 0).Select(length => secret[..length]);
-                var part = beginnings.LastOrDefault(beginning => text.EndsWith(beginning, StringComparison.Ordinal));
-                text = part is null ? text : $"{text[..^part.Length]}***";
-            }
-
-            return text;
-        }
-
-        /// <summary>Returns an exception if it quotes no credential that the service sent back, and shows no password of a proxy.</summary>
-        public Exception? FitToPrint(Exception? error)
-        {
-            var text = error?.ToString();
-            var isFit = text == Hide(text) && error is not HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError };
-            return isFit ? error : null;
-        }
-    }
 }
+
+// --- Errors ---
 
 /// <summary>A call that failed for another reason than the caller's arguments.</summary>
 /// <param name="message">One line, without credential or query.</param>
@@ -789,6 +745,9 @@ public abstract class ScoringException(string message, Exception? innerException
 {
     /// <summary>Requests sent.</summary>
     public required int Attempts { get; init; }
+
+    /// <summary>What happened, in words: the middle of the text.</summary>
+    public required string Reason { get; init; }
 }
 
 /// <summary>The service answered with another status than 2xx (C30, C31).</summary>
@@ -831,15 +790,15 @@ public sealed class ScoringTransportException(string message, Exception? innerEx
 {
     /// <summary>Whether a time limit passed: the model may still be at work (C40).</summary>
     public required bool TimedOut { get; init; }
+
+    /// <summary>Whether the network failed, which may be tried again.</summary>
+    internal bool IsNetwork { get; init; }
 }
 
 /// <summary>The service said success, but its body is not what was asked for (C31-C35).</summary>
 /// <param name="message">One line, without credential or query.</param>
 public sealed class ScoringReplyException(string message) : ScoringException(message)
 {
-    /// <summary>What is wrong, in words.</summary>
-    public required string Reason { get; init; }
-
     /// <summary>The beginning of the body, fit for a log, at most 300 characters.</summary>
     public required string Excerpt { get; init; }
 }
@@ -849,32 +808,29 @@ public sealed class ScoringReplyException(string message) : ScoringException(mes
 file static class Arguments
 {
     private const string NewlineHint = " (a trailing newline?)";
+    private const RegexOptions AnyCase = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.NonBacktracking;
 
-    // What all platforms send as it is: no blank, nothing beyond ASCII, none of "<>\^`{|}, and % only in an escape of the target.
-    private static readonly Regex Exact = new(
-        """^https?://(?<authority>[!$&-.0-;=@-\[\]_a-z~]+)(?<target>([/?#]([!#$&-;=?-\[\]_a-z~]|%[0-9a-f]{2})*)?)\z""",
-        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking);
+    private static readonly Regex NoUriCharacter = new("""[^!-~]|["<>\\^`{|}]""", AnyCase);
+    private static readonly Regex Exact = new(@"^https?://(?<authority>[^/?#%]+)(?<target>(?:[/?#](?:[^%]|%[0-9a-f]{2})*)?)\z", AnyCase);
+    private static readonly Regex NeedlessEscape = new("%(?:2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", AnyCase); // of letters, digits and -._~
 
     /// <summary>Returns the URI as it was given, or refuses what this or another platform would change on the way (C06).</summary>
     public static string CheckedUri(Uri uri, string parameter)
     {
-        var match = Exact.Match(uri.OriginalString); // the other properties of Uri show it after changes
+        var text = uri.OriginalString; // the other properties of Uri show it after changes
+        var strange = NoUriCharacter.Match(text);
+        Refuse(
+            strange.Success, Invariant($"the scoring URI has a character that no URI can have at position {strange.Index}{NewlineHint}"), parameter);
+        var match = Exact.Match(text);
         var (authority, target) = (match.Groups["authority"].Value, match.Groups["target"].Value);
-        var isExact = match.Success && uri.IsAbsoluteUri && uri.Port != 0;
-        Refuse(!isExact, "the scoring URI must be an absolute http or https URI", parameter);
+        Refuse(!match.Success || !uri.IsAbsoluteUri || uri.Port == 0, "the scoring URI must be an absolute http or https URI", parameter);
         Refuse(authority.Contains('@', StringComparison.Ordinal), "the scoring URI must not contain user info", parameter);
         Refuse(target.Contains('#', StringComparison.Ordinal), "the scoring URI must not contain a fragment", parameter);
         var segments = target.Split('?')[0].Split('/');
         Refuse(segments.Any(segment => segment is "." or ".."), "the scoring URI must not contain dot segments", parameter);
-        var needless = target.Split('%').Skip(1).Select(part => part[..2]).FirstOrDefault(IsNeedless);
-        Refuse(needless is not null, $"the scoring URI must not contain needless percent escapes (%{needless})", parameter);
+        var needless = NeedlessEscape.Match(target);
+        Refuse(needless.Success, $"the scoring URI must not contain needless percent escapes ({needless.Value})", parameter);
         return $"{uri.Scheme}://{authority}{(target.StartsWith('/') ? "" : "/")}{target}";
-    }
-
-    private static bool IsNeedless(string escape)
-    {
-        var character = (char)Convert.FromHexString(escape)[0];
-        return char.IsAsciiLetterOrDigit(character) || character is '-' or '.' or '_' or '~';
     }
 
     public static void Check(ScoringClientOptions options, Uri scoringUri)
@@ -954,7 +910,7 @@ file static class Arguments
 
 // --- Bodies ---
 
-file static class Payload
+file static class Json
 {
     /// <summary>Returns the body to send, and how many rows it has.</summary>
     public static ReadOnlyMemory<byte> Encode(IEnumerable<IEnumerable<double>> rows, string parameter, out int rowCount)
@@ -992,7 +948,7 @@ file static class Payload
     {
         var body = new byte[Encoding.UTF8.GetByteCount(json)];
         var isText = Utf8.FromUtf16(json, body, out _, out _, replaceInvalidSequences: false) == OperationStatus.Done;
-        return isText && Json.FindFault(body) is null ? body : throw new ArgumentException("the payload is not JSON", parameter);
+        return isText && FindFault(body, maxDepth: int.MaxValue) is null ? body : throw new ArgumentException("the payload is not JSON", parameter);
     }
 
     /// <summary>Writes the shortest digits that give the same double back, with a point or an exponent.</summary>
@@ -1009,98 +965,80 @@ file static class Payload
 
         body.Advance(length);
     }
-}
-
-file static class Json
-{
-    private const RegexOptions Page = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.NonBacktracking;
 
     /// <summary>Returns one finite number for each row (B51).</summary>
     /// <exception cref="FormatException">Says what came instead.</exception>
     public static double[] ReadPredictions(ReadOnlySpan<byte> body, int rowCount)
     {
+        var text = CheckedText(body);
+        var reader = new Utf8JsonReader(text); // a document takes many times the memory
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartArray)
+        {
+            throw new FormatException($"the reply is a JSON {Kind(reader)}, not an array" + reader.TokenType switch
+            {
+                JsonTokenType.StartObject when ErrorText(JsonElement.Parse(text)) is string error => $": {error}",
+                JsonTokenType.String => "; the scoring script probably calls json.dumps itself",
+                _ => "",
+            });
+        }
+
         var predictions = new double[rowCount];
-        if (TryReadNumbers(WithoutByteOrderMark(body), predictions))
+        var index = 0;
+        for (; reader.Read() && reader.TokenType != JsonTokenType.EndArray; index++)
         {
-            return predictions;
-        }
-
-        var reply = Read(body);
-        throw new FormatException(reply.ValueKind switch
-        {
-            JsonValueKind.Array => Fault(reply, rowCount),
-            JsonValueKind.Object when ErrorText(reply) is string text => $"the reply is a JSON object, not an array: {text}",
-            JsonValueKind.String => "the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself",
-            var kind => $"the reply is a JSON {Name(kind)}, not an array",
-        });
-    }
-
-    /// <summary>Reads an array of exactly so many finite numbers. Documents take many times the memory and twice the time.</summary>
-    private static bool TryReadNumbers(ReadOnlySpan<byte> text, double[] numbers)
-    {
-        var reader = new Utf8JsonReader(text);
-        try
-        {
-            var isRight = reader.Read() && reader.TokenType == JsonTokenType.StartArray;
-            for (var index = 0; isRight && index < numbers.Length; index++)
+            if (reader.TokenType != JsonTokenType.Number)
             {
-                isRight = reader.Read() && reader.TokenType == JsonTokenType.Number && double.IsFinite(numbers[index] = reader.GetDouble());
+                throw new FormatException(Invariant($"element {index} of the reply is a JSON {Kind(reader)}, not a number"));
             }
 
-            return isRight && reader.Read() && reader.TokenType == JsonTokenType.EndArray && !reader.Read();
-        }
-        catch (JsonException)
-        {
-            return false;
-        }
-    }
-
-    private static string Fault(JsonElement array, int rowCount)
-    {
-        foreach (var (index, element) in array.EnumerateArray().Index())
-        {
-            var what = element.ValueKind != JsonValueKind.Number ? $"a JSON {Name(element.ValueKind)}, not a number"
-                : !double.IsFinite(element.GetDouble()) ? "not a finite number" // 1e400
-                : null;
-            if (what is not null)
+            var number = reader.GetDouble();
+            if (!double.IsFinite(number)) // 1e400
             {
-                return Invariant($"element {index} of the reply is {what}");
+                throw new FormatException(Invariant($"element {index} of the reply is not a finite number"));
+            }
+
+            if (index < rowCount)
+            {
+                predictions[index] = number;
             }
         }
 
-        return Invariant($"the reply has {array.GetArrayLength()} predictions for {rowCount} rows");
+        return index == rowCount ? predictions : throw new FormatException(Invariant($"the reply has {index} predictions for {rowCount} rows"));
+
+        static string Kind(Utf8JsonReader reader) => reader.TokenType switch
+        {
+            JsonTokenType.StartArray => "array",
+            JsonTokenType.StartObject => "object",
+            JsonTokenType.String => "string",
+            JsonTokenType.Number => "number",
+            JsonTokenType.Null => "null",
+            _ => "boolean",
+        };
     }
 
     /// <summary>Returns any JSON value (B52).</summary>
     /// <exception cref="FormatException">Says what came instead.</exception>
-    public static JsonElement Read(ReadOnlySpan<byte> body)
-    {
-        if (!Utf8.IsValid(body)) // whatever a charset says (C32)
-        {
-            throw new FormatException("the reply is not valid UTF-8");
-        }
+    public static JsonElement Read(ReadOnlySpan<byte> body) => JsonElement.Parse(CheckedText(body));
 
-        var text = WithoutByteOrderMark(body);
-        try
-        {
-            return JsonElement.Parse(text);
-        }
-        catch (JsonException error)
-        {
-            var rest = text[(FindFault(text) ?? text.Length)..];
-            var isNotFinite = rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8); // W09
-            throw new FormatException(
-                text.Trim(" \t\r\n"u8).IsEmpty ? "the reply is empty"
-                : isNotFinite ? "the reply contains NaN or Infinity, which is not JSON"
-                : "the reply is not JSON",
-                error);
-        }
+    /// <summary>Returns the text of a body that is one JSON value.</summary>
+    private static ReadOnlySpan<byte> CheckedText(ReadOnlySpan<byte> body)
+    {
+        var text = WithoutMark(body);
+        var rest = FindFault(text) is int position ? text[position..] : default;
+        var isNotFinite = rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8); // W09
+        var fault = !Utf8.IsValid(body) ? "the reply is not valid UTF-8" // whatever a charset says (C32)
+            : text.Trim(" \t\r\n"u8).IsEmpty ? "the reply is empty"
+            : isNotFinite ? "the reply contains NaN or Infinity, which is not JSON"
+            : FindFault(text) is not null ? "the reply is not JSON"
+            : null;
+        return fault is null ? text : throw new FormatException(fault);
     }
 
-    /// <summary>Returns where a text stops being one JSON value, null where it never does; how deep is for the service to judge.</summary>
-    public static int? FindFault(ReadOnlySpan<byte> text)
+    /// <summary>Returns where a text stops being one JSON value, null where it never does.</summary>
+    private static int? FindFault(ReadOnlySpan<byte> text, int maxDepth = 64)
     {
-        var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = int.MaxValue });
+        var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = maxDepth });
         try
         {
             while (reader.Read())
@@ -1118,17 +1056,22 @@ file static class Json
     /// <summary>Finds the service's own words in any body of an error (W45).</summary>
     public static string ReadServiceMessage(ReadOnlySpan<byte> body)
     {
-        var text = Encoding.UTF8.GetString(WithoutByteOrderMark(body)).Trim();
+        const RegexOptions page = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.NonBacktracking;
+        var text = Encoding.UTF8.GetString(WithoutMark(body)).Trim();
         try
         {
             using var document = JsonDocument.Parse(text);
             var value = document.RootElement;
             return Text(value, "message") ?? ErrorText(value) ?? Text(value, "detail") ?? Text(value) ?? "";
         }
+        catch (JsonException) when (Regex.IsMatch(text, @"^<(?:!doctype|html|head|body)\b", page))
+        {
+            var title = WebUtility.HtmlDecode(Regex.Match(text, "<title[^>]*>(?<title>.*?)</title>", page).Groups["title"].Value);
+            return string.Join(' ', title.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        }
         catch (JsonException)
         {
-            var isPage = Regex.IsMatch(text, "^<(?:!doctype|html|head|body)", Page);
-            return isPage ? WebUtility.HtmlDecode(Regex.Match(text, "<title[^>]*>(?<title>.*?)</title", Page).Groups["title"].Value).Trim() : text;
+            return text;
         }
     }
 
@@ -1153,18 +1096,8 @@ file static class Json
         }
     }
 
-    private static ReadOnlySpan<byte> WithoutByteOrderMark(ReadOnlySpan<byte> body) =>
+    public static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> body) =>
         body.StartsWith("\uFEFF"u8) ? body["\uFEFF"u8.Length..] : body;
-
-    private static string Name(JsonValueKind kind) => kind switch
-    {
-        JsonValueKind.True or JsonValueKind.False => "boolean",
-        JsonValueKind.Number => "number",
-        JsonValueKind.String => "string",
-        JsonValueKind.Array => "array",
-        JsonValueKind.Object => "object",
-        _ => "null",
-    };
 }
 
 // --- Connections ---

@@ -10,6 +10,7 @@ namespace AzureML.Scoring.Tests;
 public sealed class ArgumentTests
 {
     private const string NotAbsolute = "the scoring URI must be an absolute http or https URI";
+    private const string NoCharacter = "the scoring URI has a character that no URI can have at position";
 
     [Theory]
     [InlineData("/score", NotAbsolute)]
@@ -19,12 +20,12 @@ public sealed class ArgumentTests
     [InlineData("ftp://host/score", NotAbsolute)]
     [InlineData("http:host/score", NotAbsolute)]
     [InlineData("http://host:0/score", NotAbsolute)]
-    [InlineData("http://host/a b", NotAbsolute)]
-    [InlineData("http://host/score\n", NotAbsolute)]
-    [InlineData(" http://host/score", NotAbsolute)]
-    [InlineData("http://host/é", NotAbsolute)]
-    [InlineData("http://hést/score", NotAbsolute)]
-    [InlineData("http://host/a|b", NotAbsolute)]
+    [InlineData("http://host/a b", NoCharacter + " 13 (a trailing newline?)")]
+    [InlineData("http://host/score\n", NoCharacter + " 17 (a trailing newline?)")]
+    [InlineData(" http://host/score", NoCharacter + " 0 (a trailing newline?)")]
+    [InlineData("http://host/é", NoCharacter + " 12 (a trailing newline?)")]
+    [InlineData("http://hést/score", NoCharacter + " 8 (a trailing newline?)")]
+    [InlineData("http://host/a|b", NoCharacter + " 13 (a trailing newline?)")]
     [InlineData("http://[fe80::1%25eth0]/score", NotAbsolute)]
     [InlineData("http://host/%", NotAbsolute)]
     [InlineData("http://host/%4", NotAbsolute)]

@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Net;
 using System.Net.Http;
+using System.Net.Http.Headers;
 using System.Threading;
 using System.Threading.Tasks;
 
@@ -11,8 +12,8 @@ namespace AzureML.Scoring.Tests;
 /// <summary>Answers requests without a network.</summary>
 internal sealed class StubHandler(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer) : HttpMessageHandler
 {
-    public StubHandler(byte[] body, HttpStatusCode status = HttpStatusCode.OK)
-        : this((_, _) => Task.FromResult(new HttpResponseMessage(status) { Content = new ByteArrayContent(body) }))
+    public StubHandler(byte[] body, HttpStatusCode status = HttpStatusCode.OK, Action<HttpResponseHeaders>? addHeaders = null)
+        : this((_, _) => Task.FromResult(MakeReply(body, status, addHeaders)))
     {
     }
 
@@ -31,6 +32,13 @@ internal sealed class StubHandler(Func<HttpRequestMessage, CancellationToken, Ta
         IsDisposed = true;
         base.Dispose(disposing);
     }
+
+    private static HttpResponseMessage MakeReply(byte[] body, HttpStatusCode status, Action<HttpResponseHeaders>? addHeaders)
+    {
+        var reply = new HttpResponseMessage(status) { Content = new ByteArrayContent(body) };
+        addHeaders?.Invoke(reply.Headers);
+        return reply;
+    }
 }
 
 /// <summary>A body whose beginning comes, and whose rest does not.</summary>
@@ -40,6 +48,9 @@ internal sealed class StalledStream(byte[] beginning) : MemoryStream(beginning)
 
     /// <summary>Completes when somebody waits for the rest.</summary>
     public Task Stalled => _stalled.Task;
+
+    /// <summary>Else its length would be taken for the body's.</summary>
+    public override bool CanSeek => false;
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {

@@ -38,7 +38,9 @@ public sealed class RetryTests
         var vector = Vector("hints", name);
         var now = DateTimeOffset.FromUnixTimeSeconds(Vectors.GetProperty("now").GetInt64());
 
-        var hint = ScoringClient.RetryHint(Headers(vector), now);
+        using var reply = new HttpResponseMessage();
+        AddHeaders(reply.Headers, vector);
+        var hint = ScoringClient.RetryHint(reply.Headers, now);
 
         var seconds = vector.GetProperty("seconds");
         Assert.Equal(seconds.ValueKind == JsonValueKind.Null ? null : TimeSpan.FromSeconds(seconds.GetDouble()), hint);
@@ -60,14 +62,17 @@ public sealed class RetryTests
     // Proves B42, B43, B44, B45, B46, B47.
     [Theory]
     [MemberData(nameof(Decisions))]
-    public void The_decision_is_as_in_the_shared_vectors(string name)
+    public async Task The_decision_is_as_in_the_shared_vectors(string name)
     {
         var vector = Vector("should_repeat", name);
         var statuses = vector.TryGetProperty("retry_statuses", out var own)
             ? [.. own.EnumerateArray().Select(status => status.GetInt32())] : new ScoringClientOptions().RetryStatuses;
-        var reply = new ScoringClient.Reply(vector.GetProperty("status").GetInt32(), Headers(vector));
+        using var handler = new StubHandler([], (HttpStatusCode)vector.GetProperty("status").GetInt32(), headers => AddHeaders(headers, vector));
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler, MaxRetries = 0 });
 
-        Assert.Equal(vector.GetProperty("repeated").GetBoolean(), ScoringClient.ShouldRepeat(reply, statuses.ToHashSet()));
+        var error = await Assert.ThrowsAnyAsync<ScoringException>(() => client.ScoreAsync([[1]], Cancel));
+
+        Assert.Equal(vector.GetProperty("repeated").GetBoolean(), ScoringClient.ShouldRepeat(error, statuses));
     }
 
     // Proves B62.
@@ -145,11 +150,15 @@ public sealed class RetryTests
     [InlineData(HttpRequestError.ConfigurationLimitExceeded, false)]
     [InlineData(HttpRequestError.ProxyTunnelError, false)]
     // Proves B40.
-    public void A_failure_without_a_reply_is_repeated_where_the_network_is_the_cause(HttpRequestError kind, bool repeated)
+    public async Task A_failure_without_a_reply_is_repeated_where_the_network_is_the_cause(HttpRequestError kind, bool repeated)
     {
-        var failure = new ScoringClient.Failure(new HttpRequestException(kind, "text"));
+        using var handler = new StubHandler((_, _) => Task.FromException<HttpResponseMessage>(new HttpRequestException(kind, "text")));
+        using var client = new ScoringClient(new Uri("http://host/score"), new() { Handler = handler, MaxRetries = 1, BaseDelay = Moment });
 
-        Assert.Equal(repeated, ScoringClient.ShouldRepeat(failure, new HashSet<int>()));
+        var error = await Assert.ThrowsAsync<ScoringTransportException>(() => client.ScoreAsync([[1]], Cancel));
+
+        Assert.Equal(repeated ? 2 : 1, error.Attempts);
+        Assert.Equal(error.Attempts, handler.RequestCount);
     }
 
     // Proves B15, B48.
@@ -372,15 +381,12 @@ public sealed class RetryTests
         Assert.True(error.TimedOut);
     }
 
-    private static HttpResponseHeaders Headers(JsonElement vector)
+    private static void AddHeaders(HttpResponseHeaders headers, JsonElement vector)
     {
-        var headers = new HttpResponseMessage().Headers;
         foreach (var header in vector.GetProperty("headers").EnumerateArray())
         {
             Assert.True(headers.TryAddWithoutValidation(header[0].GetString()!, header[1].GetString()));
         }
-
-        return headers;
     }
 
     private static IEnumerable<TheoryDataRow<string>> Names(string list) =>
