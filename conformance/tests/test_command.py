@@ -200,3 +200,13 @@ def test_the_matrix_of_a_run_that_was_cut_short():
     rows = [line.split() for line in console.file.getvalue().splitlines()]
     assert ["a/b/2", "pass", "-"] in rows
     assert "cut short" in console.file.getvalue()
+
+
+def test_a_wrong_client_is_run_and_compared_with_what_it_declares():
+    ran = conformance("mutants", "null")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == "null: as declared\n"
+    unknown = conformance("mutants", "nul")
+    assert unknown.returncode == 2
+    assert "null" in unknown.stderr
+    assert unknown.stderr.count("\n") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import shutil
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,64 +13,114 @@ from typing import Any
 from scoring_conformance import schemas
 from scoring_conformance.cases.model import Case
 from scoring_conformance.clients.manifest import Manifest, read_manifest, reference_clients
+from scoring_conformance.engine.run import CONTROL_FAILED
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import UsageProblem, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
-    """A wrong client and what must become of it."""
+class Declaration:
+    """What a ``mutant.toml`` says of a wrong client."""
 
     name: str
     defect: str
+    red: tuple[str, ...] = ()
+    """Patterns of checks, ``case#/place``: in every case that a pattern names, such a check turns red."""
+    also: tuple[str, ...] = ()
+    """Patterns of checks that may turn red as well: what follows from the defect, or depends on chance."""
+    green: tuple[str, ...] | None = None
+    """For clients that never were: the cases that they pass; no other. They prove nothing of one case."""
+
+    def kills(self, cases: Sequence[Case]) -> set[str]:
+        """The ids of the cases that it turns red."""
+        return {case.id for pattern in self.red for case in _named(pattern, cases)}
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A wrong client that can be run."""
+
+    declared: Declaration
     manifest: Manifest
-    red: tuple[str, ...] | None
-    """Patterns of checks (``case#/place``) that must turn red; everything else stays green."""
-    green: tuple[str, ...] | None
-    """For clients that never were: the cases that they pass; no other."""
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return self.declared.name
 
 
-def load_mutants(folder: Path | None = None) -> list[Mutant]:
-    """All mutants, their trees made below ``build/mutants``.
+def mutants_folder() -> Path:
+    """Where the wrong clients lie."""
+    return repository() / "conformance" / "mutants"
+
+
+def load_declarations(folder: Path | None = None) -> list[Declaration]:
+    """What all mutants declare; nothing is made.
 
     Raises:
-        UsageProblem: a ``mutant.toml`` is broken, or its patch does not apply exactly once.
+        UsageProblem: a ``mutant.toml`` is broken.
     """
-    folder = folder or repository() / "conformance" / "mutants"
-    return [_read(path) for path in sorted(folder.glob("*/mutant.toml"))]
+    return [_declaration(path, _read(path)) for path in _files(folder)]
 
 
-def disagreements(mutant: Mutant, cases: Sequence[Case], document: Mapping[str, Any]) -> list[str]:
+def load_mutants(folder: Path | None = None, names: Collection[str] = ()) -> list[Mutant]:
+    """The mutants of these names, or all, their trees made below ``build/mutants``.
+
+    Raises:
+        UsageProblem: a name is unknown, a ``mutant.toml`` is broken, or its patch does not apply exactly once.
+    """
+    paths = {path.parent.name: path for path in _files(folder)}
+    for name in names:
+        if name not in paths:
+            raise UsageProblem(unknown_name("mutant", name, paths))
+    return [_mutant(path) for name, path in paths.items() if not names or name in names]
+
+
+def disagreements(declared: Declaration, cases: Sequence[Case], document: Mapping[str, Any]) -> list[str]:
     """Where a mutant's results are not what it declares; empty when they are."""
-    verdicts = [v for v in document["verdicts"] if v["client"] == mutant.name]
+    verdicts = [v for v in document["verdicts"] if v["client"] == declared.name]
     if len(verdicts) != len(cases) or not document["complete"]:
         return [f"void: {len(verdicts)} verdicts for {len(cases)} cases"]
-    if mutant.green is not None:
+    if declared.green is not None:
         passed = {v["case"] for v in verdicts if v["verdict"] == "pass"}
-        return [f"passes {case}, which it must not" for case in sorted(passed - set(mutant.green))] + [
-            f"does not pass {case}" for case in sorted(set(mutant.green) - passed)
+        return [f"passes {case}, which it must not" for case in sorted(passed - set(declared.green))] + [
+            f"does not pass {case}" for case in sorted(set(declared.green) - passed)
         ]
-    assert mutant.red is not None
-    found = [
-        f"void: {v['verdict']} in {v['case']}: {v['reason']}"
-        for v in verdicts
-        if v["verdict"] not in ("pass", "fail") and "declared" not in v
-    ]
+    found = [f"void: {v['verdict']} in {v['case']}: {v['reason']}" for v in verdicts if _is_void(v)]
     red = [finding["check"] for v in verdicts for finding in v["findings"]]
-    found += [f"turns red, undeclared: {check}" for check in red if not _matches(check, mutant.red)]
+    allowed = (*declared.red, *declared.also)
     found += [
-        f"declared red, and nothing is: {pattern}"
-        for pattern in mutant.red
-        if not any(_matches(check, [pattern]) for check in red)
+        f"turns red, undeclared: {check}"
+        for check in red
+        if not any(fnmatch.fnmatchcase(check, pattern) for pattern in allowed)
     ]
+    for pattern in declared.red:
+        reached = {check.partition("#")[0] for check in fnmatch.filter(red, pattern)}
+        named = {case.id for case in _named(pattern, cases)}
+        found += [f"declared red, and nothing is: {pattern}"] * (not named)
+        found += [f"declared red, and is not: {case} ({pattern})" for case in sorted(named - reached)]
     return found
 
 
-def _matches(check: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(check, pattern) for pattern in patterns)
+def _named(pattern: str, cases: Sequence[Case]) -> list[Case]:
+    name = pattern.partition("#")[0]
+    return [case for case in cases if fnmatch.fnmatchcase(case.id, name)]
 
 
-def _read(path: Path) -> Mutant:
+def _is_void(verdict: Mapping[str, Any]) -> bool:
+    """No judgement, and not because the client lacks a capability or fails at the simplest call of all."""
+    return (
+        verdict["verdict"] not in ("pass", "fail")
+        and "declared" not in verdict
+        and not verdict.get("reason", "").startswith(CONTROL_FAILED)
+    )
+
+
+def _files(folder: Path | None) -> list[Path]:
+    return sorted((folder or mutants_folder()).glob("*/mutant.toml"))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError) as error:
@@ -78,21 +128,30 @@ def _read(path: Path) -> Mutant:
     error_found = schemas.first_error("mutant", data)
     if error_found is not None:
         raise UsageProblem(f"{path}: {schemas.explain(error_found)}")
-    name = path.parent.name
-    if "base" in data:
-        manifest = _patched(name, path, data["base"], data["patch"])
-    else:
-        manifest = read_manifest(path.parent / "client.toml", reference=True)
-        if manifest.name != name:
-            raise UsageProblem(f"{path.parent}/client.toml: the name must be the folder's, {name!r}")
+    return data
+
+
+def _declaration(path: Path, data: Mapping[str, Any]) -> Declaration:
     expect = data["expect"]
-    return Mutant(
-        name=name,
+    return Declaration(
+        name=path.parent.name,
         defect=data["defect"],
-        manifest=manifest,
-        red=tuple(expect["red"]) if "red" in expect else None,
+        red=tuple(expect.get("red", ())),
+        also=tuple(expect.get("also", ())),
         green=tuple(expect["green"]) if "green" in expect else None,
     )
+
+
+def _mutant(path: Path) -> Mutant:
+    data = _read(path)
+    declared = _declaration(path, data)
+    if "base" in data:
+        manifest = _patched(declared.name, path, data["base"], data["patch"])
+    else:
+        manifest = read_manifest(path.parent / "client.toml", reference=True)
+        if manifest.name != declared.name:
+            raise UsageProblem(f"{path.parent}/client.toml: the name must be the folder's, {declared.name!r}")
+    return Mutant(declared, manifest)
 
 
 def _patched(name: str, path: Path, base: str, patches: Sequence[Mapping[str, str]]) -> Manifest:

@@ -1,4 +1,4 @@
-"""``conformance run | list | explain | compare | pages``.
+"""``conformance run | list | explain | compare | pages | mutants``.
 
 Exit status: 0 every client that ran conforms; 1 one does not, or a required one did not run; 2 bad input; 3 nothing
 ran, or the suite or its mock failed.
@@ -26,6 +26,9 @@ from scoring_conformance.engine.results import exit_status, same
 from scoring_conformance.engine.run import DEFAULT_DEADLINE, Run
 from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
+from scoring_conformance.kills import Kills, in_batches, run_mutants
+from scoring_conformance.mock import open_mock
+from scoring_conformance.mutants import disagreements, load_mutants
 from scoring_conformance.pages import pages, rules
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import HarnessFault, UsageProblem
@@ -138,12 +141,18 @@ def _parser() -> argparse.ArgumentParser:
     compare.set_defaults(call=_compare)
 
     made = commands.add_parser(
-        "pages", help="make the pages that are made from data: CASES.md, the table in clients/README.md"
+        "pages", help="make the pages that are made from data: CASES.md, KILLS.md, the table in clients/README.md"
     )
     made.add_argument(
-        "--check", action="store_true", help="only say whether they are up to date and every rule is proven"
+        "--check",
+        action="store_true",
+        help="only say whether they are up to date, every rule is proven and every case can fail",
     )
     made.set_defaults(call=_pages)
+
+    wrong = commands.add_parser("mutants", help="run wrong clients and compare what turns red with what they declare")
+    wrong.add_argument("mutant", nargs="*", metavar="NAME", help="only these (default: all)")
+    wrong.set_defaults(call=_mutants)
     return parser
 
 
@@ -262,6 +271,27 @@ def _pages(options: argparse.Namespace) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"{name} written")
     return 1 if options.check and stale else 0
+
+
+def _mutants(options: argparse.Namespace) -> int:
+    terminal = Terminal()
+    mutants = load_mutants(names=options.mutant)
+    cases = load_cases()
+    kills = Kills(repository() / "build" / "kills.json")
+    wrong = 0
+    mock = open_mock("embedded")
+    try:
+        for batch in in_batches(mutants):
+            document = run_mutants(batch, cases, mock, repository() / "build" / "proof", kills)
+            for mutant in batch:
+                lacking = document["clients"][mutant.name].get("not_run")
+                problems = [lacking] if lacking else disagreements(mutant.declared, cases, document)
+                said = "not run" if lacking else "not as declared" if problems else "as declared"
+                terminal.tell("\n  ".join([f"{mutant.name}: {said}", *problems]))
+                wrong += bool(problems)
+    finally:
+        mock.close()
+    return 1 if wrong else 0
 
 
 def _read_results(path: Path) -> dict[str, Any]:

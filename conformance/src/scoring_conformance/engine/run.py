@@ -23,6 +23,8 @@ from scoring_conformance.problems import HarnessFault, UsageProblem
 
 DEFAULT_DEADLINE = 30.0
 """Seconds for one reply: a limit for hangs, far above what any call takes."""
+CONTROL_FAILED = "the positive control failed"
+"""How the reason begins where a case is not judged because the client fails at the simplest call of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,7 @@ class Run:
         said = verdict.reason or "; ".join(
             f"{c.place}: expected {c.expected}, got {c.actual}" for c in verdict.findings[:2]
         )
-        return f"the positive control (three rows scored without authentication) failed: {said}"
+        return f"{CONTROL_FAILED} (three rows scored without authentication): {said}"
 
     async def _case(
         self, client: RunningClient, capabilities: frozenset[str], one: _Issued, failed_control: str | None
