@@ -45,7 +45,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode/utf8"
@@ -156,13 +155,13 @@ type Retry struct {
 	Reason  string        // what the last one came to, as an error would say it; free of credentials
 }
 
-// --- The client ---
+// --- Client ---
 
 // Client calls one scoring URI. It does not change, and goroutines may share it: make one and keep it, it reuses connections.
 type Client struct {
 	uri       *url.URL
 	options   Options     // the defaults are filled in
-	tokens    *tokenCache // nil without a provider
+	tokens    *tokenCache // of the provider, if there is one
 	random    func() float64
 	roundTrip func(*http.Request) (*http.Response, error)
 	closeIdle func()
@@ -191,24 +190,18 @@ func NewClient(scoringURI string, options Options) (*Client, error) {
 	if options.RetryStatuses == nil {
 		options.RetryStatuses = []int{429, 500, 502, 503}
 	}
-	c := &Client{uri: uri, random: rand.Float64}
-	if options.TokenProvider != nil {
-		c.tokens = &tokenCache{provider: options.TokenProvider, timeout: options.Timeout}
-	}
+	c := &Client{uri: uri, options: options, random: rand.Float64, tokens: &tokenCache{provider: options.TokenProvider, timeout: options.Timeout}}
 	if options.HTTPClient != nil {
-		c.roundTrip = options.HTTPClient.Do
-		c.closeIdle = func() {} // the connections are not ours
-	} else {
-		options.ConnectTimeout = min(cmp.Or(options.ConnectTimeout, 10*time.Second), options.AttemptTimeout)
-		transport, err := newTransport(options, uri)
-		if err != nil {
-			return nil, err
-		}
-		// Without an http.Client there are no redirects and no cookies, and a 3xx with a broken Location keeps its status.
-		c.roundTrip = transport.RoundTrip
-		c.closeIdle = transport.CloseIdleConnections
+		c.roundTrip, c.closeIdle = options.HTTPClient.Do, func() {} // the connections are not ours
+		return c, nil
 	}
-	c.options = options
+	c.options.ConnectTimeout = cmp.Or(options.ConnectTimeout, 10*time.Second)
+	transport, err := newTransport(c.options, uri)
+	if err != nil {
+		return nil, err
+	}
+	// Without an http.Client there are no redirects and no cookies, and a 3xx with a broken Location keeps its status.
+	c.roundTrip, c.closeIdle = transport.RoundTrip, transport.CloseIdleConnections
 	return c, nil
 }
 
@@ -217,16 +210,12 @@ func NewClient(scoringURI string, options Options) (*Client, error) {
 // Rows may be ragged or empty: that is for the service to judge. A NaN or an infinity is an [ArgumentError], and nothing is sent.
 // Other errors are [*ServiceError], [*TransportError] and [*ReplyError], ctx.Err() when ctx ends the call, and those of the token
 // provider and of OnRetry.
-func (c *Client) Score(ctx context.Context, rows [][]float64) (predictions []float64, err error) {
+func (c *Client) Score(ctx context.Context, rows [][]float64) ([]float64, error) {
 	payload, err := encodeRows(rows)
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.post(ctx, jsonType, payload, func(reply []byte) (reason string) {
-		predictions, reason = parsePredictions(reply, len(rows))
-		return reason
-	})
-	return predictions, err
+	return send(ctx, c, c.post("application/json", payload), func(reply []byte) ([]float64, error) { return readPredictions(reply, len(rows)) })
 }
 
 // ScoreJSON sends a JSON value of any shape as it is and returns the service's, which may be of any shape, too: a string that holds
@@ -237,8 +226,7 @@ func (c *Client) ScoreJSON(ctx context.Context, payload json.RawMessage) (json.R
 	if !utf8.Valid(payload) || !json.Valid(payload) {
 		return nil, ArgumentError("the payload is not JSON")
 	}
-	reply, err := c.post(ctx, jsonType, payload, whyNotJSON)
-	return withoutBOM(reply), err
+	return send(ctx, c, c.post("application/json", payload), readJSON)
 }
 
 // ScoreBytes sends bytes of a media type, such as those of an image, and returns the reply's as they are (C05). The caller must not
@@ -250,29 +238,29 @@ func (c *Client) ScoreBytes(ctx context.Context, body []byte, contentType string
 	if err := refuse(unsendable("content type", contentType, ' ')); err != nil {
 		return nil, err
 	}
-	return c.post(ctx, contentType, body, anyBytes)
+	return send(ctx, c, c.post(contentType, body), func(reply []byte) ([]byte, error) { return reply, nil })
 }
 
 // Swagger returns the service's OpenAPI document, from swagger.json beside the scoring URI (C52). A service that has none answers
 // 404, which is a [*ServiceError]; other errors are those of [Client.ScoreJSON].
 func (c *Client) Swagger(ctx context.Context) (json.RawMessage, error) {
-	reply, err := c.get(ctx, "swagger.json", c.options.MaxRetries, whyNotJSON)
-	return withoutBOM(reply), err
+	return send(ctx, c, c.get("swagger.json"), readJSON)
 }
 
 // Healthy reports whether the service's front page says Healthy (C51), after one attempt. Any other reply is false without an error;
 // an error means that there was no reply: [*TransportError], ctx.Err() or the token provider's.
 func (c *Client) Healthy(ctx context.Context) (bool, error) {
-	body, err := c.get(ctx, "./", 0, anyBytes)
-	switch err.(type) {
-	case nil:
-		text := strings.TrimSpace(string(withoutBOM(body)))
+	call := c.get("./")
+	call.maxRetries = 0
+	healthy, err := send(ctx, c, call, func(reply []byte) (bool, error) {
+		text := string(bytes.Trim(withoutBOM(reply), jsonSpace))
 		return text == "Healthy" || text == `"Healthy"`, nil
+	})
+	switch err.(type) {
 	case *ServiceError, *ReplyError:
-		return false, nil
-	default:
-		return false, err
+		err = nil
 	}
+	return healthy, err
 }
 
 // Close closes the idle connections of the client's own pool. Calls under way go on, and later calls open new connections.
@@ -287,44 +275,48 @@ func (c *Client) String() string {
 
 // --- Sending ---
 
-const (
-	jsonType     = "application/json"
-	maxErrorBody = 64 << 10 // bytes of an error's body that are kept (B54)
-)
-
 // exchange is a call under way.
 type exchange struct {
 	Call
-	uri         *url.URL
-	contentType string // empty: a request without a body
-	payload     []byte
+	request     *http.Request // of every attempt, but for the credential
 	maxRetries  int
-	check       func(reply []byte) (reason string) // says what is wrong with a 2xx reply, if anything is
-	credentials []string                           // used so far; no text shows them
+	credentials []string // used so far, the longest first; no text shows them
 }
 
-func (c *Client) post(ctx context.Context, contentType string, payload []byte, check func([]byte) string) ([]byte, error) {
-	return c.send(ctx, &exchange{Call: Call{Method: "POST"}, uri: c.uri, contentType: contentType, payload: payload, maxRetries: c.options.MaxRetries, check: check})
+func (c *Client) newExchange(method string, uri *url.URL, payload []byte) *exchange {
+	request, _ := http.NewRequest(method, uri.String(), bytes.NewReader(payload)) // no error: it was a URI before
+	call := &exchange{Call: Call{method, withoutQuery(uri), newUUID(), 0}, request: request, maxRetries: c.options.MaxRetries}
+	request.Header.Set("Accept-Encoding", "identity") // or an HTTPClient of the caller's asks for gzip
+	request.Header.Set("x-ms-client-request-id", call.ClientRequestID)
+	return call
 }
 
-func (c *Client) get(ctx context.Context, path string, maxRetries int, check func([]byte) string) ([]byte, error) {
-	return c.send(ctx, &exchange{Call: Call{Method: "GET"}, uri: c.uri.ResolveReference(&url.URL{Path: path}), maxRetries: maxRetries, check: check})
+func (c *Client) post(contentType string, payload []byte) *exchange {
+	call := c.newExchange(http.MethodPost, c.uri, payload)
+	call.request.Header.Set("Content-Type", contentType)
+	if c.options.Deployment != "" {
+		call.request.Header.Set("azureml-model-deployment", c.options.Deployment)
+	}
+	return call
 }
 
-// send makes attempts within the client's time limit, and returns the body of a 2xx reply or what the last attempt came to.
-func (c *Client) send(ctx context.Context, call *exchange) ([]byte, error) {
-	call.URL, call.ClientRequestID = withoutQuery(call.uri), newUUID()
-	ctx, cancel := context.WithTimeoutCause(ctx, c.options.Timeout, &timeoutError{noReply, c.options.Timeout})
+func (c *Client) get(path string) *exchange {
+	return c.newExchange(http.MethodGet, c.uri.ResolveReference(&url.URL{Path: path}), nil)
+}
+
+// send makes attempts within the client's time limit, and returns what read makes of a 2xx reply, or what the last attempt came to.
+func send[T any](ctx context.Context, c *Client, call *exchange, read func(reply []byte) (T, error)) (none T, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.options.Timeout, timeLimit(c.options.Timeout))
 	defer cancel()
 	refused := "" // the token that the service answered with a 401
 	credential, err := c.credential(ctx, call, refused)
 	for retries := 0; err == nil; {
-		body, outcome := c.attempt(ctx, call, credential)
+		value, outcome := attempt(ctx, c, call, credential, read)
 		if outcome == nil {
-			return body, nil
+			return value, nil
 		}
 		service, _ := outcome.(*ServiceError)
-		if c.tokens != nil && refused == "" && service != nil && service.StatusCode == http.StatusUnauthorized {
+		if c.options.TokenProvider != nil && refused == "" && service != nil && service.StatusCode == http.StatusUnauthorized {
 			refused = credential
 			if credential, err = c.credential(ctx, call, refused); err != nil || credential != refused {
 				continue // at once, and not counted as a retry (B25)
@@ -332,22 +324,21 @@ func (c *Client) send(ctx context.Context, call *exchange) ([]byte, error) {
 		}
 		wait, again := c.nextWait(ctx, retries, outcome)
 		if retries >= call.maxRetries || !again {
-			return nil, outcome
+			return none, outcome
 		}
 		if c.options.OnRetry != nil {
 			if err := c.options.OnRetry(Retry{call.Attempts, wait, outcome.(Error).reason()}); err != nil {
-				return nil, err
+				return none, err
 			}
 		}
 		select {
 		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, call.noReply(ctx, ctx.Err(), beforeReply)
+		case <-ctx.Done(): // as credential finds
 		}
 		retries++
 		credential, err = c.credential(ctx, call, refused)
 	}
-	return nil, err
+	return none, err
 }
 
 // nextWait returns the wait before the next attempt, if there may be one: not when the service wants a longer wait than MaxDelay, nor
@@ -363,88 +354,60 @@ func (c *Client) nextWait(ctx context.Context, retries int, outcome error) (wait
 	return wait, again
 }
 
-// attempt makes one request and returns the body of a 2xx reply. What an error means is known by its type.
-func (c *Client) attempt(ctx context.Context, call *exchange, credential string) ([]byte, error) {
-	if ctx.Err() != nil {
-		return nil, call.noReply(ctx, ctx.Err(), beforeReply)
-	}
-	ctx, progress, cancel := limitAttempt(ctx, c.options.ConnectTimeout, c.options.AttemptTimeout)
+// attempt makes one request and returns what read makes of a 2xx reply. What an error means is known by its type.
+func attempt[T any](ctx context.Context, c *Client, call *exchange, credential string, read func(reply []byte) (T, error)) (value T, err error) {
+	ctx, connection, cancel := limitAttempt(ctx, c.options.ConnectTimeout, c.options.AttemptTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, call.Method, call.uri.String(), bytes.NewReader(call.payload))
-	if err != nil {
-		return nil, err
-	}
-	if call.contentType != "" {
-		request.Header.Set("Content-Type", call.contentType)
-		if c.options.Deployment != "" {
-			request.Header.Set("azureml-model-deployment", c.options.Deployment)
-		}
-	}
-	request.Header.Set("Accept-Encoding", "identity") // or an HTTPClient of the caller's asks for gzip
-	request.Header.Set("x-ms-client-request-id", call.ClientRequestID)
+	request := call.request.Clone(ctx)
+	request.Body, _ = request.GetBody()
 	if credential != "" {
 		request.Header.Set("Authorization", "Bearer "+credential)
 	}
-
 	call.Attempts++
 	response, err := c.roundTrip(request)
-	if err != nil && !progress.connected.Load() {
-		return nil, call.noReply(ctx, err, connecting)
+	if err != nil && context.Cause(connection) != errConnected {
+		return value, call.noReply(connection, err, connecting)
 	}
 	if err != nil {
-		return nil, call.noReply(ctx, err, beforeReply)
+		return value, call.noReply(ctx, err, waiting)
 	}
 	defer response.Body.Close()
-	switch {
-	case response.StatusCode < 200:
-		return nil, call.serviceError(response, nil) // 101: the stream that follows is no body
-	case response.StatusCode > 299:
-		// The status is the outcome, whatever becomes of the body (B50): unless the caller gives up meanwhile.
-		body, err := io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
-		if err != nil && cancelled(ctx) {
-			return nil, ctx.Err()
-		}
-		return nil, call.serviceError(response, body)
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return value, call.serviceError(ctx, response)
 	}
 	if encoding := strings.Join(response.Header.Values("Content-Encoding"), ", "); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, call.replyError(fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil)
+		return value, call.replyError(fmt.Sprintf("the reply has Content-Encoding: %s, which was not asked for", encoding), nil)
 	}
-	var body bytes.Buffer
-	if length := min(response.ContentLength, c.options.MaxReplyBytes, 64<<20); length > 0 {
-		body.Grow(int(length) + bytes.MinRead) // or a large reply is copied as it grows; what a header says is not trusted beyond that
-	}
-	_, err = body.ReadFrom(http.MaxBytesReader(nil, response.Body, c.options.MaxReplyBytes))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, call.replyError(fmt.Sprintf("the reply is larger than %d bytes", c.options.MaxReplyBytes), body.Bytes())
+	body, err := io.ReadAll(http.MaxBytesReader(nil, response.Body, c.options.MaxReplyBytes))
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return value, call.replyError(fmt.Sprintf("the reply is larger than %d bytes", c.options.MaxReplyBytes), body)
 	}
 	if err != nil {
-		return nil, call.noReply(ctx, err, inReply)
+		return value, call.noReply(ctx, err, receiving)
 	}
-	if reason := call.check(body.Bytes()); reason != "" {
-		return nil, call.replyError(reason, body.Bytes())
+	if value, err = read(body); err != nil {
+		err = call.replyError(err.Error(), body)
 	}
-	return body.Bytes(), nil
+	return value, err
 }
 
 // --- What is repeated ---
 
 // shouldRepeat is the whole decision: the network may be tried again, slowness and wrong answers may not (B30, B31, B40-B47).
 func shouldRepeat(outcome error, retryStatuses []int) bool {
-	switch failed := outcome.(type) {
-	case *ServiceError:
-		switch {
-		case failed.StatusCode == http.StatusFailedDependency && (failed.ModelReason == "model_not_ready" ||
-			failed.ModelReason == "too_few_model_instance" || failed.ModelStatus == http.StatusTooManyRequests):
-			return true
-		case failed.RunFunctionFailed && (failed.StatusCode == http.StatusInternalServerError || failed.StatusCode == http.StatusBadGateway):
-			return false // the same input fails again (W06)
-		default:
-			return slices.Contains(retryStatuses, failed.StatusCode)
-		}
-	case *TransportError:
-		return failed.network
-	default: // a success, a wrong reply, a caller who gave up
+	transport, _ := outcome.(*TransportError)
+	service, _ := outcome.(*ServiceError)
+	switch {
+	case transport != nil:
+		return transport.network
+	case service == nil: // a success, a wrong reply, a caller who gave up
 		return false
+	case service.StatusCode == 424 && (service.ModelReason == "model_not_ready" || service.ModelReason == "too_few_model_instance" || service.ModelStatus == 429):
+		return true
+	case service.RunFunctionFailed && (service.StatusCode == 500 || service.StatusCode == 502):
+		return false // the same input fails again (W06)
+	default:
+		return slices.Contains(retryStatuses, service.StatusCode)
 	}
 }
 
@@ -483,15 +446,19 @@ func retryHint(header http.Header, now time.Time) *time.Duration {
 
 // credential returns what the next attempt sends, "" without one. A token that the service refused is not used again.
 func (c *Client) credential(ctx context.Context, call *exchange, refused string) (credential string, err error) {
+	if ctx.Err() != nil {
+		return "", call.noReply(ctx, ctx.Err(), waiting)
+	}
 	credential = c.options.Key.text()
-	if c.tokens != nil && ctx.Err() == nil { // or the attempt says what ended the call
+	if c.options.TokenProvider != nil {
 		credential, err = c.tokens.get(ctx, refused)
 	}
-	if timeout, ours := err.(*timeoutError); ours {
-		err = &TransportError{Call: call.Call, Reason: timeout.Error(), Err: timeout}
+	if _, timedOut := err.(timeLimit); timedOut {
+		err = call.noReply(ctx, err, fetching)
 	}
 	if credential != "" {
 		call.credentials = append(call.credentials, credential)
+		slices.SortFunc(call.credentials, func(a, b string) int { return len(b) - len(a) })
 	}
 	return credential, err
 }
@@ -504,6 +471,7 @@ type tokenCache struct {
 	mu      sync.Mutex
 	token   string // empty: none
 	until   time.Time
+	refused string      // is not kept when the fetch under way brings it again
 	current *tokenFetch // nil: none is under way
 }
 
@@ -514,7 +482,8 @@ type tokenFetch struct {
 	err   error
 }
 
-// get returns a token that is fresh and was not refused, and waits for it as long as ctx lasts.
+// get returns a token that is fresh and was not refused, and waits for it as long as ctx lasts. When the provider gives the refused
+// one again, that is returned.
 func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 	t.mu.Lock()
 	if t.token == refused {
@@ -524,6 +493,7 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 		defer t.mu.Unlock()
 		return t.token, nil
 	}
+	t.refused = cmp.Or(refused, t.refused)
 	if t.current == nil {
 		t.current = &tokenFetch{done: make(chan struct{})}
 		go t.fetch(t.current)
@@ -533,21 +503,10 @@ func (t *tokenCache) get(ctx context.Context, refused string) (string, error) {
 
 	select {
 	case <-fetch.done:
+		return fetch.token, fetch.err
 	case <-ctx.Done():
-		if cancelled(ctx) {
-			return "", ctx.Err()
-		}
-		return "", &timeoutError{noToken, t.timeout}
+		return "", timeLimit(t.timeout) // unless the caller ended ctx
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	switch {
-	case fetch.err == nil && t.token == refused:
-		t.token = "" // the same again
-	case fetch.err != nil && t.token != "" && t.token != refused:
-		return t.token, nil // which is merely due
-	}
-	return fetch.token, fetch.err
 }
 
 // fetch calls the provider. It belongs to no caller: one who gives up does not end it.
@@ -559,66 +518,61 @@ func (t *tokenCache) fetch(fetch *tokenFetch) {
 	case err == nil:
 		err = refuse(unsendable("token", fetched.token.text()))
 	case ctx.Err() != nil:
-		err = &timeoutError{noToken, t.timeout} // the provider's error says no more than that time ran out
+		err = timeLimit(t.timeout) // the provider's error says no more than that time ran out
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err == nil {
-		fetch.token = fetched.token.text()
+	fetch.token, fetch.err = fetched.token.text(), err
+	switch {
+	case err != nil && t.token != "":
+		fetch.token, fetch.err = t.token, nil // which is merely due
+	case err == nil && fetch.token != t.refused:
 		t.token, t.until = fetch.token, fetched.refreshBy
 	}
-	fetch.err, t.current = err, nil
+	t.refused, t.current = "", nil
 	close(fetch.done)
 }
 
 // --- What one attempt came to ---
 
-// What there was not within a time limit.
-const (
-	noConnection = "no connection"
-	noReply      = "no complete reply"
-	noToken      = "no token"
+const maxErrorBody = 64 << 10 // bytes of an error's body that are kept (B54)
+
+// stage is how far a call was when something ended it: in the words for a time limit, and for a connection that is closed.
+type stage struct{ missing, closed string }
+
+var (
+	fetching   = stage{missing: "token"}
+	connecting = stage{"connection", "the connection was closed inside TLS"}
+	waiting    = stage{"complete reply", "the connection was closed before the reply"}
+	receiving  = stage{"complete reply", "the reply was cut off"}
 )
 
-// How far an attempt was, in the words for a connection that ends there.
-const (
-	connecting  = "the connection was closed inside TLS"
-	beforeReply = "the connection was closed before the reply"
-	inReply     = "the reply was cut off"
-)
+// timeLimit is the cause of a context that one of our own time limits ended.
+type timeLimit time.Duration
 
-// timeoutError is the cause of a context that one of our own time limits ended.
-type timeoutError struct {
-	what  string
-	limit time.Duration
+func (l timeLimit) Error() string {
+	return fmt.Sprintf("a time limit of %v s passed", time.Duration(l).Seconds())
 }
-
-func (e *timeoutError) Error() string {
-	return fmt.Sprintf("%s within %v s", e.what, e.limit.Seconds())
-}
-func (e *timeoutError) Timeout() bool { return true }
+func (l timeLimit) Timeout() bool { return true }
 
 // cancelled reports whether the caller, and not a time limit of ours, ended ctx.
 func cancelled(ctx context.Context) bool {
-	_, ours := context.Cause(ctx).(*timeoutError)
+	_, ours := context.Cause(ctx).(timeLimit)
 	return ctx.Err() != nil && !ours
 }
 
-// noReply makes the error for a request that got no complete reply.
-func (x *exchange) noReply(ctx context.Context, err error, stage string) error {
+// noReply makes the error for a call that got no complete reply.
+func (x *exchange) noReply(ctx context.Context, err error, at stage) error {
 	if cancelled(ctx) {
 		return ctx.Err()
 	}
-	if timeout, ours := context.Cause(ctx).(*timeoutError); ours {
-		err = timeout
-		if stage == connecting {
-			err = &timeoutError{noConnection, timeout.limit}
-		}
+	if limit, ours := context.Cause(ctx).(timeLimit); ours {
+		err = limit
 	}
 	if outer := (*url.Error)(nil); errors.As(err, &outer) {
 		err = outer.Err // the outer text holds the query
 	}
-	reason, network := explain(err, stage)
+	reason, network := explain(err, at)
 	if text := x.mask(err.Error()); text != err.Error() {
 		err = errors.New(text) // it quotes what the server sent, and the server echoes the key
 	}
@@ -627,50 +581,55 @@ func (x *exchange) noReply(ctx context.Context, err error, stage string) error {
 
 // explain says in words why there is no reply, and whether that was the network, which may be tried again. Broken framing has no type
 // of its own, so what is not known is the network.
-func explain(err error, stage string) (reason string, network bool) {
-	var timeout *timeoutError
+func explain(err error, at stage) (reason string, network bool) {
+	var limit timeLimit
 	var operation *net.OpError
-	isDial := errors.As(err, &operation) && operation.Op == "dial"
+	text := err.Error()
 	switch {
-	case errors.As(err, &timeout):
-		return err.Error(), timeout.what == noConnection
-	case stage != inReply && isRefusal(err):
-		return err.Error(), false
+	case errors.As(err, &limit):
+		return fmt.Sprintf("no %s within %v s", at.missing, time.Duration(limit).Seconds()), at == connecting
+	case at != receiving && tlsRefusal.MatchString(text), errors.Is(err, http.ErrSchemeMismatch):
+		return "TLS failed: " + text, false
+	case strings.HasPrefix(text, "net/http: server response headers exceeded"):
+		return "the headers of the reply are too large", false
 	case errors.As(err, new(*net.DNSError)):
 		return "the host name cannot be resolved", true
 	case isTimeout(err):
-		return err.Error(), isDial // nothing was sent
+		return text, errors.As(err, &operation) && operation.Op == "dial" // nothing was sent
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused", true
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the connection was reset", true
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return stage, true
-	case stage == inReply, strings.Contains(err.Error(), "HTTP/1.x transport connection broken"):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), text == "http: server closed idle connection":
+		return at.closed, true
+	case at == receiving, strings.HasPrefix(text, "net/http: HTTP/1.x transport connection broken"):
 		return "the reply is not valid HTTP", true
 	default:
-		return err.Error(), true
+		return text, true
 	}
 }
 
-// isRefusal tells a refusal of TLS, which lasts. An alert has a type that is not exported, and some have none.
-func isRefusal(err error) bool {
-	for cause := err; cause != nil; cause = errors.Unwrap(cause) {
-		if cause == http.ErrSchemeMismatch || strings.HasPrefix(cause.Error(), "tls: ") {
-			return true
-		}
-	}
-	return false
-}
+// tlsRefusal finds what TLS says of certificates, versions and alerts, which last. The types of some are not exported.
+var tlsRefusal = regexp.MustCompile(`^([a-z ]+: )?tls: `)
 
 func isTimeout(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-func (x *exchange) serviceError(response *http.Response, body []byte) error {
+// serviceError makes the error for a status other than 2xx. That is the outcome, whatever becomes of the body (B50), unless the caller
+// gives up meanwhile.
+func (x *exchange) serviceError(ctx context.Context, response *http.Response) error {
+	var body []byte
+	if response.StatusCode != http.StatusSwitchingProtocols { // what follows that is no body
+		body, _ = io.ReadAll(io.LimitReader(response.Body, maxErrorBody))
+	}
+	if cancelled(ctx) {
+		return ctx.Err()
+	}
 	header := response.Header
-	modelStatus, _ := strconv.ParseUint(header.Get("ms-azureml-model-error-statuscode"), 10, 16)
+	modelStatus := header.Get("ms-azureml-model-error-statuscode")
+	status, _ := strconv.ParseUint(when(len(modelStatus) == 3, modelStatus), 10, 16)
 	return &ServiceError{
 		Call:              x.Call,
 		StatusCode:        response.StatusCode,
@@ -678,24 +637,25 @@ func (x *exchange) serviceError(response *http.Response, body []byte) error {
 		Body:              body,
 		RequestID:         x.mask(cmp.Or(header.Get("x-request-id"), header.Get("x-ms-request-id"))),
 		RetryAfter:        retryHint(header, time.Now()),
-		ModelStatus:       int(modelStatus),
+		ModelStatus:       int(status),
 		ModelReason:       x.mask(header.Get("ms-azureml-model-error-reason")),
 		RunFunctionFailed: strings.EqualFold(header.Get("x-ms-run-function-failed"), "true"),
 	}
 }
 
 func (x *exchange) replyError(reason string, body []byte) error {
+	body = body[:min(len(body), maxErrorBody)] // more than an excerpt shows
 	return &ReplyError{Call: x.Call, Reason: printable(x.mask(reason)), Excerpt: printable(x.mask(string(body)))}
 }
 
-// mask hides the credentials in a text that came from outside, and the beginning of one at its end, where it may have been cut.
+// mask hides the credentials in a text that came from outside, also where JSON escapes them, and the beginning of one at its end,
+// where it may have been cut.
 func (x *exchange) mask(text string) string {
 	for _, secret := range x.credentials {
-		var escaped strings.Builder // as JSON may spell it
-		for _, c := range []byte(secret) {
-			fmt.Fprintf(&escaped, `(?:\\?%s|\\u00(?i:%02x))`, regexp.QuoteMeta(string(rune(c))), c)
+		text = strings.ReplaceAll(text, secret, "***")
+		if plain := jsonEscape.ReplaceAllStringFunc(text, unescape); strings.Contains(plain, secret) {
+			text = strings.ReplaceAll(plain, secret, "***")
 		}
-		text = regexp.MustCompile(escaped.String()).ReplaceAllLiteralString(text, "***")
 		for n := len(secret) - 1; n > 3; n-- {
 			if rest, cut := strings.CutSuffix(text, secret[:n]); cut {
 				text = rest + "***"
@@ -705,58 +665,25 @@ func (x *exchange) mask(text string) string {
 	return text
 }
 
+// jsonEscape finds what may stand for a character of a credential.
+var jsonEscape = regexp.MustCompile(`\\(?:u00[2-7][0-9A-Fa-f]|["\\/])`)
+
+func unescape(escape string) (character string) {
+	_ = json.Unmarshal([]byte(`"`+escape+`"`), &character)
+	return character
+}
+
 // printable makes one line of 300 characters at most from a text that came from outside (B63, B64).
 func printable(text string) string {
-	const most = 300
-	text = strings.ToValidUTF8(text[:min(len(text), (most+1)*utf8.UTFMax)], "\uFFFD")
-	text = unprintable.ReplaceAllString(text, " ")
-	if utf8.RuneCountInString(text) > most {
-		text = fmt.Sprintf("%.*s…", most-1, text)
+	text = unprintable.ReplaceAllString(strings.ToValidUTF8(text, "\uFFFD"), " ")
+	if utf8.RuneCountInString(text) > 300 {
+		text = fmt.Sprintf("%.299s…", text)
 	}
 	return strings.TrimSpace(text)
 }
 
 // unprintable finds what may begin a line, move a cursor or turn the direction of a text.
 var unprintable = regexp.MustCompile(`[\p{Cc}\p{Zl}\p{Zp}\x{061C}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2066}-\x{2069}]`)
-
-// serviceMessage finds the service's own words in the body of an error (W03, W45). No body makes it fail.
-func serviceMessage(body []byte) string {
-	body = bytes.TrimSpace(withoutBOM(body))
-	if json.Valid(body) {
-		object := members(body)
-		return firstString(object["message"], members(object["error"])["message"], object["error"], object["detail"], body)
-	}
-	text := strings.ToValidUTF8(string(body), "\uFFFD")
-	if !htmlPage.MatchString(text) {
-		return text
-	}
-	if title := htmlTitle.FindStringSubmatch(text); title != nil {
-		return strings.Join(strings.Fields(html.UnescapeString(title[1])), " ")
-	}
-	return ""
-}
-
-var (
-	htmlPage  = regexp.MustCompile(`(?i)^<(!doctype|html|head|body)\b`)
-	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-)
-
-// members returns the members of a JSON object, none when it is something else. The fields of a struct would match in any case.
-func members(object []byte) (values map[string]json.RawMessage) {
-	_ = json.Unmarshal(object, &values)
-	return values
-}
-
-// firstString returns the first of some JSON values that is a string with something in it.
-func firstString(values ...json.RawMessage) string {
-	for _, value := range values {
-		var text string
-		if json.Unmarshal(value, &text) == nil && strings.TrimSpace(text) != "" {
-			return text
-		}
-	}
-	return ""
-}
 
 // --- Errors ---
 
@@ -955,11 +882,9 @@ func encodeRows(rows [][]float64) ([]byte, error) {
 	for i, row := range rows {
 		body = append(body, '[')
 		for j, cell := range row {
-			if math.IsNaN(cell) {
-				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is NaN: JSON has no such number", i, j))
-			}
-			if math.IsInf(cell, 0) {
-				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is Infinity: JSON has no such number", i, j))
+			if math.IsNaN(cell) || math.IsInf(cell, 0) {
+				name := cmp.Or(when(math.IsNaN(cell), "NaN"), "Infinity")
+				return nil, ArgumentError(fmt.Sprintf("row %d, column %d is %s: JSON has no such number", i, j, name))
 			}
 			start := len(body)
 			body = strconv.AppendFloat(body, cell, 'g', -1, 64)
@@ -973,24 +898,25 @@ func encodeRows(rows [][]float64) ([]byte, error) {
 	return append(bytes.TrimSuffix(body, []byte(", ")), "]}"...), nil
 }
 
-// whyNotJSON says why a reply is not one JSON value, "" when it is (B52).
-func whyNotJSON(body []byte) (reason string) {
+// jsonSpace is what may stand around a JSON value.
+const jsonSpace = " \t\r\n"
+
+// readJSON returns a reply that is one JSON value, without a byte order mark, or says why it is none (B52).
+func readJSON(body []byte) (json.RawMessage, error) {
 	value := withoutBOM(body)
 	switch {
 	case !utf8.Valid(value):
-		return "the reply is not valid UTF-8"
-	case len(bytes.TrimSpace(value)) == 0:
-		return "the reply is empty"
+		return nil, errors.New("the reply is not valid UTF-8")
+	case len(bytes.Trim(value, jsonSpace)) == 0:
+		return nil, errors.New("the reply is empty")
 	case json.Valid(value):
-		return ""
+		return value, nil
 	case notFinite.Match(value):
-		return "the reply contains NaN or Infinity, which is not JSON"
+		return nil, errors.New("the reply contains NaN or Infinity, which is not JSON")
 	default:
-		return "the reply is not JSON"
+		return nil, errors.New("the reply is not JSON")
 	}
 }
-
-func anyBytes([]byte) (reason string) { return "" }
 
 // notFinite finds where a JSON value may be what Python's json.dumps makes of a NaN (W09).
 var notFinite = regexp.MustCompile(`(?:^|[\[:,])\s*-?(?:NaN|Infinity)\s*(?:$|[\],}])`)
@@ -999,40 +925,42 @@ func withoutBOM(body []byte) []byte {
 	return bytes.TrimPrefix(body, []byte("\uFEFF"))
 }
 
-// parsePredictions reads a JSON array with one finite number for each row, or says why the body is none (B51).
-func parsePredictions(body []byte, rows int) (predictions []float64, reason string) {
-	if reason := whyNotJSON(body); reason != "" {
-		return nil, reason
+// readPredictions reads a JSON array with one finite number for each row, or says why the body is none (B51).
+func readPredictions(body []byte, rows int) ([]float64, error) {
+	value, err := readJSON(body)
+	if err != nil {
+		return nil, err
 	}
-	value := bytes.TrimSpace(withoutBOM(body))
+	value = bytes.Trim(value, jsonSpace)
 	switch kind := jsonKind(value); kind {
 	case "array":
 	case "string":
-		return nil, "the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself"
+		return nil, errors.New("the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself")
 	default:
-		failure := members(value)["error"]
-		return nil, joined(fmt.Sprintf("the reply is a JSON %s, not an array", kind), firstString(members(failure)["message"], failure))
+		var object map[string]any
+		_ = json.Unmarshal(value, &object) // nothing where it is none
+		return nil, errors.New(joined("the reply is a JSON "+kind+", not an array", errorText(object)))
 	}
 
 	// The text is valid, so that numbers need no more than finding. To decode to []float64 would make 0 of null.
-	predictions = make([]float64, 0, min(rows, len(value)/2))
-	rest := bytes.TrimLeft(value[1:], " \t\r\n")
+	predictions := make([]float64, 0, min(rows, len(value)/2))
+	rest := bytes.TrimLeft(value[1:], jsonSpace)
 	for i := 0; rest[0] != ']'; i++ {
 		if kind := jsonKind(rest); kind != "number" {
-			return nil, fmt.Sprintf("element %d of the reply is a JSON %s, not a number", i, kind)
+			return nil, fmt.Errorf("element %d of the reply is a JSON %s, not a number", i, kind)
 		}
-		end := bytes.IndexAny(rest, ",] \t\r\n")
+		end := bytes.IndexAny(rest, ",]"+jsonSpace)
 		prediction, err := strconv.ParseFloat(string(rest[:end]), 64)
 		if err != nil {
-			return nil, fmt.Sprintf("element %d of the reply is not a finite number", i)
+			return nil, fmt.Errorf("element %d of the reply is not a finite number", i)
 		}
 		predictions = append(predictions, prediction)
-		rest = bytes.TrimLeft(rest[end:], ", \t\r\n")
+		rest = bytes.TrimLeft(rest[end:], ","+jsonSpace)
 	}
 	if len(predictions) != rows {
-		return nil, fmt.Sprintf("the reply has %d predictions for %d rows", len(predictions), rows)
+		return nil, fmt.Errorf("the reply has %d predictions for %d rows", len(predictions), rows)
 	}
-	return predictions, ""
+	return predictions, nil
 }
 
 // jsonKind names the kind of a JSON value by its first character.
@@ -1042,35 +970,69 @@ func jsonKind(value []byte) string {
 
 var jsonKinds = map[byte]string{'[': "array", '{': "object", '"': "string", 't': "boolean", 'f': "boolean", 'n': "null"}
 
-// --- Connections ---
-
-// progress is what is known of an attempt outside of its request.
-type progress struct {
-	ctx       context.Context
-	connected atomic.Bool
+// serviceMessage finds the service's own words in the body of an error (W03, W45). No body makes it fail.
+func serviceMessage(body []byte) string {
+	body = bytes.TrimSpace(withoutBOM(body))
+	if json.Valid(body) {
+		var value any
+		_ = json.Unmarshal(body, &value) // as far as its numbers are doubles
+		object, _ := value.(map[string]any)
+		return firstText(object["message"], errorText(object), object["detail"], value)
+	}
+	text := strings.ToValidUTF8(string(body), "\uFFFD")
+	if !htmlPage.MatchString(text) {
+		return text
+	}
+	if title := htmlTitle.FindStringSubmatch(text); title != nil {
+		return strings.Join(strings.Fields(html.UnescapeString(title[1])), " ")
+	}
+	return ""
 }
 
-type progressKey struct{}
+var (
+	htmlPage  = regexp.MustCompile(`(?i)^<(!doctype|html|head|body)\b`)
+	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+)
+
+// errorText returns the text of a JSON object's error, or of the message in it.
+func errorText(object map[string]any) string {
+	failure, _ := object["error"].(map[string]any)
+	return firstText(failure["message"], object["error"])
+}
+
+// firstText returns the first of some JSON values that is a string with something in it.
+func firstText(values ...any) string {
+	for _, value := range values {
+		if text, _ := value.(string); strings.TrimSpace(text) != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// --- Connections ---
+
+// errConnected is the cause of the end of a context that lasts until an attempt has its connection.
+var errConnected = errors.New("connected")
+
+type connectionKey struct{}
 
 // limitAttempt ends an attempt when no connection is there after one limit, or no complete reply after the other. The transport alone
 // cannot: its limits add up, and it detaches the dial from the request. A limit of zero to connect leaves that to an HTTPClient.
-func limitAttempt(ctx context.Context, connect, whole time.Duration) (context.Context, *progress, context.CancelFunc) {
-	ctx, cancelWhole := context.WithTimeoutCause(ctx, whole, &timeoutError{noReply, whole})
-	ctx, cancel := context.WithCancelCause(ctx)
-	p := &progress{ctx: ctx}
-	p.connected.Store(connect == 0)
-	timer := time.AfterFunc(connect, func() {
-		if !p.connected.Load() {
-			cancel(&timeoutError{noConnection, connect})
-		}
-	})
+func limitAttempt(ctx context.Context, connect, whole time.Duration) (attempt, connection context.Context, cancel context.CancelFunc) {
+	attempt, cancelAttempt := context.WithTimeoutCause(ctx, whole, timeLimit(whole))
+	connection, end := context.WithCancelCause(attempt)
+	if connect == 0 {
+		end(errConnected)
+	}
+	timer := time.AfterFunc(connect, func() { end(timeLimit(connect)) })
 	gotConn := func(httptrace.GotConnInfo) {
-		if timer.Stop() {
-			p.connected.Store(true)
+		if end(errConnected); context.Cause(connection) != errConnected {
+			cancelAttempt() // too late
 		}
 	}
-	ctx = httptrace.WithClientTrace(context.WithValue(ctx, progressKey{}, p), &httptrace.ClientTrace{GotConn: gotConn})
-	return ctx, p, func() { timer.Stop(); cancel(nil); cancelWhole() }
+	attempt = httptrace.WithClientTrace(context.WithValue(attempt, connectionKey{}, connection), &httptrace.ClientTrace{GotConn: gotConn})
+	return attempt, connection, func() { timer.Stop(); cancelAttempt() }
 }
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -1078,11 +1040,11 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // abandonable makes a dial end with the attempt that wanted it, and its connection with an attempt that ends before it can be used.
 func abandonable(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		attempt := ctx.Value(progressKey{}).(*progress) // values survive the detaching
-		conn, err := dial(attempt.ctx, network, address)
+		connection := ctx.Value(connectionKey{}).(context.Context) // values survive the detaching
+		conn, err := dial(connection, network, address)
 		if err == nil {
-			context.AfterFunc(attempt.ctx, func() {
-				if !attempt.connected.Load() {
+			context.AfterFunc(connection, func() {
+				if context.Cause(connection) != errConnected {
 					conn.Close()
 				}
 			})
@@ -1095,14 +1057,18 @@ func abandonable(dial dialFunc) dialFunc {
 func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         abandonable(new(net.Dialer).DialContext),
+		DialContext:         abandonable(new(net.Dialer).DialContext), // whose presence means HTTP/1.1: over HTTP/2 a POST is resent
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout: max(options.ConnectTimeout, time.Minute), // for a connection that no attempt waits for any more
-		MaxIdleConnsPerHost: 64,                                       // by default 2
+		TLSHandshakeTimeout: 2 * options.ConnectTimeout, // for a connection that no attempt waits for any more
+		MaxIdleConnsPerHost: 64,                         // by default 2
 		IdleConnTimeout:     90 * time.Second,
-		Protocols:           new(http.Protocols),
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("the proxy refused the tunnel: %d", response.StatusCode) // or the proxy's own words stand there
+			}
+			return nil
+		},
 	}
-	transport.Protocols.SetHTTP1(true) // over HTTP/2 the transport resends a POST by itself
 	if options.CAFile != "" {
 		text, err := os.ReadFile(options.CAFile)
 		if err != nil {

@@ -104,7 +104,7 @@ func TestProxyRefusesTheTunnel(t *testing.T) {
 	options := Options{Proxy: strings.TrimSuffix(proxy.uri, "/score"), Key: NewKey(secret), MaxRetries: -1}
 	client := newClient(t, "https://model.example/score", options)
 	err := scoreError[*TransportError](t, client)
-	if want := "POST https://model.example/score: Whatever (1 attempt)"; err.Error() != want || err.Timeout() {
+	if want := "POST https://model.example/score: the proxy refused the tunnel: 407 (1 attempt)"; err.Error() != want || err.Timeout() {
 		t.Errorf("got %q, want %q", err, want)
 	}
 	request := proxy.one(t)

@@ -147,7 +147,7 @@ func TestDoublesKeepTheirBits(t *testing.T) {
 }
 
 // Proves B51, B52.
-func TestParsePredictions(t *testing.T) {
+func TestReadPredictions(t *testing.T) {
 	t.Parallel()
 	const (
 		notJSON    = "the reply is not JSON"
@@ -211,7 +211,11 @@ func TestParsePredictions(t *testing.T) {
 		{"[\"\xC3\x28\"]", 1, "the reply is not valid UTF-8"},
 	}
 	for _, test := range tests {
-		predictions, reason := parsePredictions([]byte(test.body), test.rows)
+		predictions, err := readPredictions([]byte(test.body), test.rows)
+		reason := ""
+		if err != nil {
+			reason = err.Error()
+		}
 		if reason != test.reason {
 			t.Errorf("%.50q for %d rows: %q, want %q", test.body, test.rows, reason, test.reason)
 		}
@@ -231,8 +235,8 @@ func TestPredictionsKeepTheirBits(t *testing.T) {
 		if err != nil {
 			return math.IsNaN(want) || math.IsInf(want, 0)
 		}
-		got, reason := parsePredictions(body, 1)
-		return reason == "" && math.Float64bits(got[0]) == bits
+		got, err := readPredictions(body, 1)
+		return err == nil && math.Float64bits(got[0]) == bits
 	}
 	if err := quick.Check(check, &quick.Config{MaxCount: 10_000}); err != nil {
 		t.Error(err)

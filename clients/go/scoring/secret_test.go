@@ -108,9 +108,24 @@ func TestEchoedKeyIsHidden(t *testing.T) {
 	}
 }
 
-// Without a key nothing is masked.
-func TestNothingToHide(t *testing.T) {
+// Proves B21.
+// Every credential of a call is hidden, as JSON may spell it, and none spoils another that begins alike.
+func TestMask(t *testing.T) {
 	t.Parallel()
+	for text, want := range map[string]string{
+		"text":                            "text",
+		"a/b+c and a/b+c/d":               "*** and ***",
+		`a\/b\u002Bc\/d, a\u002fb\u002bc`: "***, ***",
+		`{"a": "\u00e9", "b": "\n\"a/b"}`: `{"a": "\u00e9", "b": "\n\"a/b"}`,
+		`\\u0061/b+c`:                     `\\u0061/b+c`,
+		"cut a/b+":                        "cut ***",
+		"q\"\\r, q\\\"\\\\r":              "***, ***",
+	} {
+		call := exchange{credentials: []string{"a/b+c/d", "a/b+c", `q"\r`}}
+		if got := call.mask(text); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
 	if got := new(exchange).mask("text"); got != "text" {
 		t.Errorf("%q", got)
 	}

@@ -89,59 +89,36 @@ var slow = map[string]answer{
 	"dripping chunks":  drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\n \r\n"),
 }
 
-// Proves B02, B31.
-// Whatever is slow, the attempt ends with its limit, which is 60 s by default, and is not repeated.
-func TestTimeout(t *testing.T) {
+// Proves B02, B31, B32.
+// Whatever is slow, it ends with the limit of the attempt or of the whole call, which are 60 s and 100 s by default, and is not repeated.
+func TestTimeLimits(t *testing.T) {
 	t.Parallel()
-	for name, answer := range slow {
-		for _, timeout := range []time.Duration{0, 7 * time.Second} {
-			t.Run(name, func(t *testing.T) {
+	tests := map[string]struct {
+		options Options
+		limit   time.Duration
+		text    string
+	}{
+		"attempt by default": {Options{}, 60 * time.Second, "no complete reply within 60 s (2 attempts)"},
+		"attempt":            {Options{AttemptTimeout: 7 * time.Second}, 7 * time.Second, "no complete reply within 7 s (2 attempts)"},
+		"call by default":    {Options{AttemptTimeout: time.Hour}, 100 * time.Second, "no complete reply within 100 s (2 attempts)"},
+		"call":               {Options{Timeout: 7500 * time.Millisecond}, 7500 * time.Millisecond, "no complete reply within 7.5 s (2 attempts)"},
+	}
+	for name, test := range tests {
+		for what, answer := range slow {
+			t.Run(name+", "+what, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					client := newClient(t, "http://example.com/score", Options{AttemptTimeout: timeout, HTTPClient: overPipe(t, answer)})
+					client, service := piped(t, test.options, reply(503, "", "Retry-After: 0"), answer)
+					client.options.BaseDelay = 0
 					begin := time.Now()
 					err := scoreError[*TransportError](t, client)
-					want, text := 60*time.Second, "no complete reply within 60 s"
-					if timeout != 0 {
-						want, text = timeout, "no complete reply within 7 s"
+					if took := time.Since(begin); took != test.limit || len(service.got()) != 2 {
+						t.Errorf("%d requests in %v, want 2 in %v", len(service.got()), took, test.limit)
 					}
-					if took := time.Since(begin); took != want {
-						t.Errorf("the call took %v, want %v", took, want)
-					}
-					if want := "POST http://example.com/score: " + text + " (1 attempt)"; err.Error() != want || !err.Timeout() {
+					if want := "POST http://example.com/score: " + test.text; err.Error() != want || !err.Timeout() {
 						t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
 					}
 					if errors.Is(err, context.DeadlineExceeded) {
 						t.Error("it cannot be told from a deadline of the caller's")
-					}
-				})
-			})
-		}
-	}
-}
-
-// Proves B32.
-// The limit of the whole call ends whatever attempt it meets, and is 100 s by default.
-func TestTimeoutOfTheCall(t *testing.T) {
-	t.Parallel()
-	for name, answer := range slow {
-		for _, timeout := range []time.Duration{0, 7 * time.Second} {
-			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					client, service := piped(t, Options{Timeout: timeout, AttemptTimeout: time.Hour}, reply(503, "later"), answer)
-					begin := time.Now()
-					err := scoreError[*TransportError](t, client)
-					want, text := 100*time.Second, "no complete reply within 100 s"
-					if timeout != 0 {
-						want, text = timeout, "no complete reply within 7 s"
-					}
-					if took := time.Since(begin); took != want {
-						t.Errorf("the call took %v, want %v", took, want)
-					}
-					if want := "POST http://example.com/score: " + text + " (2 attempts)"; err.Error() != want || !err.Timeout() {
-						t.Errorf("got %q, timeout %v, want %q", err, err.Timeout(), want)
-					}
-					if got := len(service.got()); got != 2 {
-						t.Errorf("%d requests, want 2", got)
 					}
 				})
 			})
@@ -265,12 +242,10 @@ func TestCancel(t *testing.T) {
 func TestTimeoutBeforeTheFirstAttempt(t *testing.T) {
 	t.Parallel()
 	service := serve(t, twoPredictions)
-	client := newClient(t, service.uri, Options{})
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 0, &timeoutError{noReply, time.Second})
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 0, timeLimit(time.Second))
 	defer cancel()
-	call := &exchange{Call: Call{Method: "POST", URL: service.uri}, uri: client.uri}
-	body, err := client.attempt(ctx, call, "")
-	if want := "POST " + service.uri + ": no complete reply within 1 s (0 attempts)"; err == nil || err.Error() != want || body != nil || len(service.got()) != 0 {
+	_, err := newClient(t, service.uri, Options{}).Score(ctx, twoRows)
+	if want := "POST " + service.uri + ": no complete reply within 1 s (0 attempts)"; err == nil || err.Error() != want || len(service.got()) != 0 {
 		t.Errorf("got %v after %d requests, want %q", err, len(service.got()), want)
 	}
 }
@@ -331,14 +306,14 @@ func TestConnectTimeout(t *testing.T) {
 func TestConnectTimeoutEndsWithTheConnection(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		ctx, _, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
+		ctx, connection, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
 		defer cancel()
 		time.Sleep(time.Second / 2)
 		httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
 		begin := time.Now()
 		<-ctx.Done()
-		if took := time.Since(begin); took != time.Minute-time.Second/2 || context.Cause(ctx).Error() != "no complete reply within 60 s" {
-			t.Errorf("%v after %v more", context.Cause(ctx), took)
+		if took := time.Since(begin); took != time.Minute-time.Second/2 || context.Cause(ctx) != timeLimit(time.Minute) || context.Cause(connection) != errConnected {
+			t.Errorf("%v and %v after %v more", context.Cause(ctx), context.Cause(connection), took)
 		}
 	})
 }

@@ -71,12 +71,12 @@ func TestTLSRefused(t *testing.T) {
 		client func(*testing.T, string) *Client
 		text   string
 	}{
-		"unknown authority": {client: func(t *testing.T, uri string) *Client { return newClient(t, uri, Options{}) }, text: "certificate signed by unknown authority"},
+		"unknown authority": {client: func(t *testing.T, uri string) *Client { return newClient(t, uri, Options{}) }, text: ": TLS failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
 		"wrong host name": {client: func(t *testing.T, uri string) *Client {
 			return trusting(t, strings.Replace(uri, "127.0.0.1", "127.0.0.2", 1))
 		}, text: "127.0.0.2"},
 		"TLS 1.1":     {change: func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }, client: trusting, text: "protocol version"},
-		"alert":       {change: func(c *tls.Config) { c.GetConfigForClient = refuseTLS }, client: trusting, text: "remote error: tls: internal error"},
+		"alert":       {change: func(c *tls.Config) { c.GetConfigForClient = refuseTLS }, client: trusting, text: ": TLS failed: remote error: tls: internal error"},
 		"client auth": {change: func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, client: trusting, text: "remote error: tls:"},
 	}
 	for name, test := range tests {
@@ -121,7 +121,7 @@ func TestNoTLSThere(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1<<12))
 	}()
 	failed := scoreError[*TransportError](t, newClient(t, "https://"+listener.Addr().String()+"/score", Options{}))
-	if !strings.Contains(failed.Error(), "first record does not look like a TLS handshake") {
+	if !strings.Contains(failed.Error(), "TLS failed: tls: first record does not look like a TLS handshake") {
 		t.Errorf("got %q", failed)
 	}
 }
