@@ -43,6 +43,7 @@ using System.Text.Unicode;
 using System.Threading;
 using System.Threading.Tasks;
 using static System.FormattableString;
+using static System.Net.Http.HttpRequestError;
 
 namespace AzureML.Scoring;
 
@@ -240,8 +241,8 @@ public sealed class ScoringClient : IDisposable
     {
         try
         {
-            return await GetAsync("", maxRetries: 0, reply => Json.WithoutMark(reply).Trim(" \t\r\n"u8) is var text
-                && (text.SequenceEqual("Healthy"u8) || text.SequenceEqual("\"Healthy\""u8)), cancellationToken).ConfigureAwait(false);
+            var text = await GetAsync("", maxRetries: 0, reply => Json.Text(reply), cancellationToken).ConfigureAwait(false);
+            return text.Trim(' ', '\t', '\r', '\n') is "Healthy" or "\"Healthy\"";
         }
         catch (ScoringException error) when (error is not ScoringTransportException)
         {
@@ -355,11 +356,7 @@ public sealed class ScoringClient : IDisposable
         }
         catch (Exception error) when (IsNetworkFailure(error))
         {
-            if (call.CancellationToken.IsCancellationRequested) // as it comes the exception carries the attempt's token
-            {
-                throw new OperationCanceledException("the call was cancelled", call.FitToPrint(error), call.CancellationToken);
-            }
-
+            call.CancellationToken.ThrowIfCancellationRequested(); // as it comes the exception carries the attempt's token
             var isConnecting = _options.Handler is null && !request.IsConnected;
             TimeSpan? limit = ended.IsCancellationRequested ? (left < most ? _options.Timeout : most)
                 : isConnecting && error is OperationCanceledException ? _options.ConnectTimeout
@@ -370,7 +367,12 @@ public sealed class ScoringClient : IDisposable
 
     private Connections.Request MakeRequest(Call call, string? credential, CancellationToken ended)
     {
-        var request = new Connections.Request(ended) { Method = call.Method, RequestUri = call.Uri, Version = HttpVersion.Version11 }; // over https too
+        var request = new Connections.Request(ended)
+        {
+            Method = call.Method,
+            RequestUri = call.Uri,
+            Version = HttpVersion.Version11, // over https too
+        };
         Add(request.Headers, "x-ms-client-request-id", call.ClientRequestId);
         Add(request.Headers, "Authorization", credential is null ? null : $"Bearer {credential}");
         if (call.ContentType is not null)
@@ -402,18 +404,15 @@ public sealed class ScoringClient : IDisposable
         {
             var isHttp = response.StatusCode != HttpStatusCode.SwitchingProtocols;
             using var stream = isHttp ? await response.Content.ReadAsStreamAsync(ended).ConfigureAwait(false) : Stream.Null;
-            int got;
-            do
+            for (var got = 1; got > 0 && count <= limit && count != length; count += got)
             {
                 if (count == body.Length)
                 {
-                    Array.Resize(ref body, (int)Math.Min((2L * count) + 1, limit + 1));
+                    Array.Resize(ref body, (int)Math.Min(2L * count, limit + 1));
                 }
 
                 got = await stream.ReadAsync(body.AsMemory(count), ended).ConfigureAwait(false);
-                count += got;
             }
-            while (got > 0 && count <= limit && count != length);
         }
         catch (Exception error) when (!isSuccess && IsNetworkFailure(error) && !call.CancellationToken.IsCancellationRequested)
         {
@@ -523,56 +522,43 @@ public sealed class ScoringClient : IDisposable
         /// <summary>Returns a token that is fresh and was not refused; the refused one only where the provider gives it again.</summary>
         public async ValueTask<string> GetAsync(Call call, string? refused)
         {
+            AccessToken? old;
             Task<AccessToken?> fetch;
             lock (_lock)
             {
-                _token = _token?.Token == refused ? null : _token;
-                if (_token is not null && !(timeProvider.GetUtcNow() >= _token.RefreshBy))
+                old = _token = _token?.Token == refused ? null : _token;
+                if (old is not null && !(timeProvider.GetUtcNow() >= old.RefreshBy))
                 {
-                    return _token.Token;
+                    return old.Token;
                 }
 
-                fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : Observed(FetchAsync());
+                fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : FetchAsync(refused);
             }
 
+            _ = fetch.ContinueWith(static task => task.Exception, TaskScheduler.Default); // counts as seen, if nobody waits any more
             await ((Task)fetch).WaitAsync(call.Left, timeProvider, call.CancellationToken)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             call.CancellationToken.ThrowIfCancellationRequested();
-            AccessToken? old;
-            lock (_lock)
-            {
-                old = _token = _token?.Token == refused ? null : _token;
-            }
-
-            var token = !fetch.IsCompleted ? null
-                : fetch.IsCompletedSuccessfully || old is null ? await fetch.ConfigureAwait(false)
-                : old; // a failed refresh: the old one serves
-            return token?.Token ?? throw call.TransportError(new TimeoutException(), timeout, "token");
+            var isDecided = fetch.IsCompletedSuccessfully || (fetch.IsCompleted && old is null);
+            var token = isDecided ? await fetch.ConfigureAwait(false) : null;
+            return (token ?? old)?.Token ?? throw call.TransportError(new TimeoutException(), timeout, "token");
         }
 
-        private async Task<AccessToken?> FetchAsync()
+        private async Task<AccessToken?> FetchAsync(string? refused)
         {
             using var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
-            var limited = timeLimit.Token;
-            var answer = Observed(Task.Run(async () => Arguments.CheckedToken(await provider(limited).ConfigureAwait(false)), CancellationToken.None));
-            await ((Task)answer).WaitAsync(limited).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            if (limited.IsCancellationRequested && !answer.IsCompletedSuccessfully)
-            {
-                return null;
-            }
-
-            var token = await answer.ConfigureAwait(false);
+            var ended = timeLimit.Token;
+            var answer = Task.Run(async () => Arguments.CheckedToken(await provider(ended).ConfigureAwait(false)), CancellationToken.None);
+            _ = answer.ContinueWith(static task => task.Exception, TaskScheduler.Default); // counts as seen, however late it comes
+            await ((Task)answer).WaitAsync(ended).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            var isLate = ended.IsCancellationRequested && !answer.IsCompletedSuccessfully;
+            var token = isLate ? null : await answer.ConfigureAwait(false);
             lock (_lock)
             {
-                return _token = token;
+                _token = token is null ? _token : token.Token == refused ? null : token;
             }
-        }
 
-        /// <summary>Makes the failure of a task count as seen: it is for those who wait, and they may all have gone.</summary>
-        private static Task<T> Observed<T>(Task<T> task)
-        {
-            _ = task.ContinueWith(static task => task.Exception, TaskScheduler.Default);
-            return task;
+            return token;
         }
     }
 
@@ -586,8 +572,17 @@ public sealed class ScoringClient : IDisposable
     /// <param name="ContentType">Null where there is no body.</param>
     /// <param name="CancellationToken">The caller's.</param>
     private sealed record Call(
-        ScoringClientOptions Options, HttpMethod Method, Uri Uri, ReadOnlyMemory<byte> Body, string? ContentType, CancellationToken CancellationToken)
+        ScoringClientOptions Options,
+        HttpMethod Method,
+        Uri Uri,
+        ReadOnlyMemory<byte> Body,
+        string? ContentType,
+        CancellationToken CancellationToken)
     {
+        // What may begin a line, move a cursor or turn the direction of a text.
+        private static readonly Regex Unprintable = new(
+            @"[\p{Cc}\p{Zl}\p{Zp}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]", RegexOptions.NonBacktracking);
+
         private readonly long _start = Options.TimeProvider.GetTimestamp();
         private readonly List<string> _credentials = [];
         private Regex? _concealed;
@@ -638,10 +633,16 @@ public sealed class ScoringClient : IDisposable
         public ScoringTransportException TransportError(Exception error, TimeSpan? limit = null, string missing = "complete reply")
         {
             var (words, isNetwork, timedOut) = limit is TimeSpan passed
-                ? (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true) // else the model may still be at work (C40)
+                ? (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true) // else the model may be at work (C40)
                 : Explain(error);
             var reason = Excerpt(words);
-            return new(Text(reason), FitToPrint(error)) { Attempts = Attempts, Reason = reason, TimedOut = timedOut, IsNetwork = isNetwork };
+            return new(Text(reason), FitToPrint(error))
+            {
+                Attempts = Attempts,
+                Reason = reason,
+                TimedOut = timedOut,
+                IsNetwork = isNetwork,
+            };
         }
 
         public ScoringReplyException ReplyError(string fault, byte[] body)
@@ -665,10 +666,11 @@ public sealed class ScoringClient : IDisposable
             const int most = 300;
             text = Hide(text);
             text = text.Length <= most ? text : $"{text[..(char.IsHighSurrogate(text[most - 2]) ? most - 2 : most - 1)]}…";
-            return Regex.Replace(text, @"[\p{Cc}\p{Zl}\p{Zp}\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]", " ", RegexOptions.None, Regex.InfiniteMatchTimeout).Trim();
+            return Unprintable.Replace(text, " ").Trim();
         }
 
-        /// <summary>Replaces credentials by ***, also where JSON escapes part of one, and the beginning of one at the end, where a text may be cut.</summary>
+        /// <summary>Replaces credentials by ***, also where JSON escapes part of one.</summary>
+        /// <remarks>And the beginning of one at the end, where a text may have been cut.</remarks>
         [return: NotNullIfNotNull(nameof(text))]
         private string? Hide(string? text)
         {
@@ -677,12 +679,13 @@ public sealed class ScoringClient : IDisposable
                 return text;
             }
 
-            _concealed ??= new(
-                string.Join('|', _credentials.OrderByDescending(credential => credential.Length).Select(Spelled)), RegexOptions.None, Regex.InfiniteMatchTimeout);
+            var longestFirst = _credentials.OrderByDescending(credential => credential.Length);
+            _concealed ??= new(string.Join('|', longestFirst.Select(Spelled)), RegexOptions.None, Regex.InfiniteMatchTimeout);
             text = _concealed.Replace(text, "***");
             foreach (var credential in _credentials)
             {
-                var shown = Enumerable.Range(4, Math.Max(0, credential.Length - 4)).LastOrDefault(length => text.AsSpan().EndsWith(credential.AsSpan(0, length)));
+                var lengths = Enumerable.Range(4, Math.Max(0, credential.Length - 4));
+                var shown = lengths.LastOrDefault(length => text.AsSpan().EndsWith(credential.AsSpan(0, length)));
                 text = shown > 0 ? $"{text[..^shown]}***" : text;
             }
 
@@ -693,10 +696,10 @@ public sealed class ScoringClient : IDisposable
         }
 
         /// <summary>Returns an exception if it quotes no credential that the service sent back, and shows no password of a proxy.</summary>
-        public Exception? FitToPrint(Exception error)
+        private Exception? FitToPrint(Exception error)
         {
             var text = error.ToString();
-            var isFit = text == Hide(text) && error is not HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError };
+            var isFit = text == Hide(text) && error is not HttpRequestException { HttpRequestError: ProxyTunnelError };
             return isFit ? error : null;
         }
     }
@@ -705,28 +708,26 @@ public sealed class ScoringClient : IDisposable
     private static (string Words, bool IsNetwork, bool TimedOut) Explain(Exception error)
     {
         var socketError = (error.GetBaseException() as SocketException)?.SocketErrorCode;
-        var timedOut = error is OperationCanceledException || socketError == SocketError.TimedOut;
         var (words, isNetwork) = error switch
         {
             OperationCanceledException => ("the handler gave up", false),
-            HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError } => ("the host name cannot be resolved", true),
+            HttpRequestException { HttpRequestError: NameResolutionError } => ("the host name cannot be resolved", true),
             HttpRequestException when socketError == SocketError.ConnectionRefused => ("connection refused", true),
-            HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError } => (error.Message, true),
-            HttpRequestException { HttpRequestError: HttpRequestError.ResponseEnded } => ("the connection was closed before the reply", true),
-            HttpIOException { HttpRequestError: HttpRequestError.ResponseEnded } => ("the reply was cut off", true),
-            HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } => ("the reply is not valid HTTP", true),
-            HttpIOException { HttpRequestError: HttpRequestError.InvalidResponse } => ("the reply is not valid HTTP", true),
-            HttpRequestException { HttpRequestError: HttpRequestError.ConfigurationLimitExceeded } => ("the headers of the reply are too large", false),
-            HttpRequestException { HttpRequestError: HttpRequestError.ProxyTunnelError, StatusCode: HttpStatusCode status } =>
+            HttpRequestException { HttpRequestError: ConnectionError } => (error.Message, true),
+            HttpRequestException { HttpRequestError: SecureConnectionError, InnerException: IOException } => ("the connection was closed inside TLS", true),
+            HttpRequestException { HttpRequestError: SecureConnectionError, InnerException: var tls } => ($"TLS failed: {(tls ?? error).Message}", false),
+            HttpRequestException { HttpRequestError: ProxyTunnelError, StatusCode: HttpStatusCode status } =>
                 (Invariant($"the proxy refused the tunnel: {(int)status}"), false),
-            HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError, InnerException: IOException } =>
-                ("the connection was closed inside TLS", true),
-            HttpRequestException { HttpRequestError: HttpRequestError.SecureConnectionError, InnerException: Exception refusal } =>
-                ($"TLS failed: {refusal.Message}", false),
-            HttpRequestException { InnerException: IOException } or IOException { InnerException: SocketException } => ("the connection was reset", true),
+            HttpRequestException { HttpRequestError: ConfigurationLimitExceeded } => ("the headers of the reply are too large", false),
+            HttpRequestException { HttpRequestError: ResponseEnded } => ("the connection was closed before the reply", true),
+            HttpIOException { HttpRequestError: ResponseEnded } => ("the reply was cut off", true),
+            HttpRequestException { HttpRequestError: InvalidResponse } or HttpIOException { HttpRequestError: InvalidResponse } =>
+                ("the reply is not valid HTTP", true),
+            HttpRequestException { InnerException: IOException } or IOException { InnerException: SocketException } =>
+                ("the connection was reset", true),
             _ => (error.Message, error is IOException),
         };
-        return (words, isNetwork, timedOut);
+        return (words, isNetwork, error is OperationCanceledException || socketError == SocketError.TimedOut);
     }
 
     private static string? FirstValue(HttpHeaders headers, string name)
@@ -808,11 +809,14 @@ public sealed class ScoringReplyException(string message) : ScoringException(mes
 file static class Arguments
 {
     private const string NewlineHint = " (a trailing newline?)";
-    private const RegexOptions AnyCase = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.NonBacktracking;
+    private const RegexOptions AnyCase =
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture | RegexOptions.NonBacktracking;
 
     private static readonly Regex NoUriCharacter = new("""[^!-~]|["<>\\^`{|}]""", AnyCase);
-    private static readonly Regex Exact = new(@"^https?://(?<authority>[^/?#%]+)(?<target>(?:[/?#](?:[^%]|%[0-9a-f]{2})*)?)\z", AnyCase);
-    private static readonly Regex NeedlessEscape = new("%(?:2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", AnyCase); // of letters, digits and -._~
+    private static readonly Regex Exact = new(@"^https?://(?<authority>[^/?#%]+)(?<target>([/?#]([^%]|%[0-9a-f]{2})*)?)\z", AnyCase);
+
+    // Of letters, digits and -._~
+    private static readonly Regex NeedlessEscape = new("%(2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", AnyCase);
 
     /// <summary>Returns the URI as it was given, or refuses what this or another platform would change on the way (C06).</summary>
     public static string CheckedUri(Uri uri, string parameter)
@@ -912,6 +916,10 @@ file static class Arguments
 
 file static class Json
 {
+    private static readonly Regex Page = new(
+        @"^<(?:!doctype|html|head|body)\b(?:.*?<title[^>]*>(?<title>.*?)</title>)?",
+        RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.NonBacktracking);
+
     /// <summary>Returns the body to send, and how many rows it has.</summary>
     public static ReadOnlyMemory<byte> Encode(IEnumerable<IEnumerable<double>> rows, string parameter, out int rowCount)
     {
@@ -948,7 +956,7 @@ file static class Json
     {
         var body = new byte[Encoding.UTF8.GetByteCount(json)];
         var isText = Utf8.FromUtf16(json, body, out _, out _, replaceInvalidSequences: false) == OperationStatus.Done;
-        return isText && FindFault(body, maxDepth: int.MaxValue) is null ? body : throw new ArgumentException("the payload is not JSON", parameter);
+        return isText && FindFault(body, maxDepth: int.MaxValue) < 0 ? body : throw new ArgumentException("the payload is not JSON", parameter);
     }
 
     /// <summary>Writes the shortest digits that give the same double back, with a point or an exponent.</summary>
@@ -983,28 +991,22 @@ file static class Json
             });
         }
 
-        var predictions = new double[rowCount];
-        var index = 0;
-        for (; reader.Read() && reader.TokenType != JsonTokenType.EndArray; index++)
+        var predictions = new List<double>(rowCount);
+        while (reader.Read() && reader.TokenType != JsonTokenType.EndArray)
         {
-            if (reader.TokenType != JsonTokenType.Number)
-            {
-                throw new FormatException(Invariant($"element {index} of the reply is a JSON {Kind(reader)}, not a number"));
-            }
-
-            var number = reader.GetDouble();
+            var isNumber = reader.TokenType == JsonTokenType.Number;
+            var number = isNumber ? reader.GetDouble() : double.NaN;
             if (!double.IsFinite(number)) // 1e400
             {
-                throw new FormatException(Invariant($"element {index} of the reply is not a finite number"));
+                var what = isNumber ? "not a finite number" : $"a JSON {Kind(reader)}, not a number";
+                throw new FormatException(Invariant($"element {predictions.Count} of the reply is {what}"));
             }
 
-            if (index < rowCount)
-            {
-                predictions[index] = number;
-            }
+            predictions.Add(number);
         }
 
-        return index == rowCount ? predictions : throw new FormatException(Invariant($"the reply has {index} predictions for {rowCount} rows"));
+        return predictions.Count == rowCount ? [.. predictions]
+            : throw new FormatException(Invariant($"the reply has {predictions.Count} predictions for {rowCount} rows"));
 
         static string Kind(Utf8JsonReader reader) => reader.TokenType switch
         {
@@ -1025,18 +1027,19 @@ file static class Json
     private static ReadOnlySpan<byte> CheckedText(ReadOnlySpan<byte> body)
     {
         var text = WithoutMark(body);
-        var rest = FindFault(text) is int position ? text[position..] : default;
-        var isNotFinite = rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8); // W09
-        var fault = !Utf8.IsValid(body) ? "the reply is not valid UTF-8" // whatever a charset says (C32)
+        var position = FindFault(text);
+        var rest = position < 0 ? default : text[position..];
+        var fault = !Utf8.IsValid(text) ? "the reply is not valid UTF-8" // whatever a charset says (C32)
             : text.Trim(" \t\r\n"u8).IsEmpty ? "the reply is empty"
-            : isNotFinite ? "the reply contains NaN or Infinity, which is not JSON"
-            : FindFault(text) is not null ? "the reply is not JSON"
+            : rest.StartsWith("NaN"u8) || rest.StartsWith("Infinity"u8) || rest.StartsWith("-Infinity"u8)
+                ? "the reply contains NaN or Infinity, which is not JSON" // W09
+            : position >= 0 ? "the reply is not JSON"
             : null;
         return fault is null ? text : throw new FormatException(fault);
     }
 
-    /// <summary>Returns where a text stops being one JSON value, null where it never does.</summary>
-    private static int? FindFault(ReadOnlySpan<byte> text, int maxDepth = 64)
+    /// <summary>Returns where a text stops being one JSON value, -1 where it never does.</summary>
+    private static int FindFault(ReadOnlySpan<byte> text, int maxDepth = 64)
     {
         var reader = new Utf8JsonReader(text, new JsonReaderOptions { MaxDepth = maxDepth });
         try
@@ -1045,7 +1048,7 @@ file static class Json
             {
             }
 
-            return null;
+            return -1;
         }
         catch (JsonException)
         {
@@ -1056,29 +1059,25 @@ file static class Json
     /// <summary>Finds the service's own words in any body of an error (W45).</summary>
     public static string ReadServiceMessage(ReadOnlySpan<byte> body)
     {
-        const RegexOptions page = RegexOptions.IgnoreCase | RegexOptions.CultureInvariant | RegexOptions.Singleline | RegexOptions.NonBacktracking;
-        var text = Encoding.UTF8.GetString(WithoutMark(body)).Trim();
+        var text = Text(body).Trim();
         try
         {
             using var document = JsonDocument.Parse(text);
             var value = document.RootElement;
-            return Text(value, "message") ?? ErrorText(value) ?? Text(value, "detail") ?? Text(value) ?? "";
-        }
-        catch (JsonException) when (Regex.IsMatch(text, @"^<(?:!doctype|html|head|body)\b", page))
-        {
-            var title = WebUtility.HtmlDecode(Regex.Match(text, "<title[^>]*>(?<title>.*?)</title>", page).Groups["title"].Value);
-            return string.Join(' ', title.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+            return Member(value, "message") ?? ErrorText(value) ?? Member(value, "detail") ?? Member(value) ?? "";
         }
         catch (JsonException)
         {
-            return text;
+            var page = Page.Match(text);
+            var title = WebUtility.HtmlDecode(page.Groups["title"].Value).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+            return page.Success ? string.Join(' ', title) : text;
         }
     }
 
-    private static string? ErrorText(JsonElement value) => Text(value, "error", "message") ?? Text(value, "error");
+    private static string? ErrorText(JsonElement value) => Member(value, "error", "message") ?? Member(value, "error");
 
     /// <summary>Returns the text of a string that is not blank, found by the names of members, or null.</summary>
-    private static string? Text(JsonElement value, params ReadOnlySpan<string> path)
+    private static string? Member(JsonElement value, params ReadOnlySpan<string> path)
     {
         try
         {
@@ -1096,7 +1095,9 @@ file static class Json
         }
     }
 
-    public static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> body) =>
+    public static string Text(ReadOnlySpan<byte> body) => Encoding.UTF8.GetString(WithoutMark(body));
+
+    private static ReadOnlySpan<byte> WithoutMark(ReadOnlySpan<byte> body) =>
         body.StartsWith("\uFEFF"u8) ? body["\uFEFF"u8.Length..] : body;
 }
 

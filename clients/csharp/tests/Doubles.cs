@@ -156,6 +156,8 @@ internal sealed class ManualTimeProvider : TimeProvider
 /// <summary>A body that fails when it is read.</summary>
 internal sealed class FailingStream(Func<Exception> fail) : MemoryStream
 {
+    public override bool CanSeek => false;
+
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
         ValueTask.FromException<int>(fail());
 }
