@@ -19,8 +19,10 @@ else. A wrong answer is never a success. From asyncio: `await asyncio.to_thread(
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
 import email.utils
+import functools
 import html
 import http.client
 import io
@@ -37,17 +39,17 @@ import traceback
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
+from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, SupportsFloat, TypeVar, cast
+from typing import Any, NamedTuple, Self, SupportsFloat, TypeVar
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
+from urllib3.exceptions import HTTPError
 
 __all__ = ["AccessToken", "ReplyError", "Retry", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
 
@@ -69,11 +71,6 @@ class AccessToken:
     token: str = field(repr=False)
     refresh_by: float | None = None
     """When to ask for the next one, in seconds since the epoch. None: only after the service refused this one."""
-
-    def __post_init__(self) -> None:
-        """Raise TypeError for a `datetime`: whether it is local time or UTC cannot be seen."""
-        if not isinstance(self.refresh_by, (int, float, type(None))):
-            raise TypeError(f"refresh_by must be seconds since the epoch, not {type(self.refresh_by).__name__}")
 
 
 @dataclass(frozen=True)
@@ -165,13 +162,13 @@ class ScoringClient:
         self._retry_statuses = _checked_statuses(retry_statuses)
         self._max_reply_bytes = _checked_count("max_reply_bytes", max_reply_bytes, 1)
         self._on_retry = on_retry
-        self._call_headers = {} if deployment is None else {"azureml-model-deployment": deployment}
+        self._scoring_headers = {} if deployment is None else {"azureml-model-deployment": deployment}
         self._origin = f"{uri.scheme}://{uri.netloc}"
         self._folder = f"{self._origin}{uri.path.rpartition('/')[0]}/"
         self._lock = threading.Lock()
         self._calls_under_way = 0
         self._is_closed = False
-        self._pool, self._target_prefix = _open_pool(uri, self._connect_timeout, ca_file, proxy)
+        self._pool, self._target_prefix = _open_pool(uri, ca_file, proxy)
         # Replaced by tests.
         self._sleep: Callable[[float], object] = time.sleep
         self._random: Callable[[], float] = random.random
@@ -242,7 +239,7 @@ class ScoringClient:
             ServiceError, TransportError, ReplyError: See the top of this file. A service without one answers 404.
             RuntimeError: The client is closed.
         """
-        return self._run(self._call("GET", "swagger.json", timeout=timeout), self._max_retries, _read_json)
+        return self._get("swagger.json", timeout, self._max_retries, _read_json)
 
     def is_healthy(self, *, timeout: float | None = None) -> bool:
         """Return whether the service's root says `Healthy` (C51). One attempt.
@@ -252,26 +249,22 @@ class ScoringClient:
             RuntimeError: The client is closed.
         """
         try:
-            body = self._run(self._call("GET", "", timeout=timeout), 0, bytes)
+            body = self._get("", timeout, 0, bytes)
         except (ServiceError, ReplyError):
             return False
-        return body.strip() in (b"Healthy", b'"Healthy"')
+        return body.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r\n") in (b"Healthy", b'"Healthy"')
 
     def close(self) -> None:
         """Release the connections. Calls under way go on to their end; later ones raise RuntimeError."""
         with self._lock:
             self._is_closed = True
-            is_idle = self._calls_under_way == 0
-        if is_idle:
-            self._pool.close()
+            self._close_if_idle()
 
     def __enter__(self) -> Self:
         """Return the client."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the client."""
         self.close()
 
@@ -281,98 +274,86 @@ class ScoringClient:
 
     # --- Sending ---
 
-    def _post(self, body: bytes, content_type: str, timeout: float | None, read: Callable[[bytes], _T]) -> _T:
-        headers = {"Content-Type": content_type, **self._call_headers}
-        return self._run(self._call("POST", None, body, headers, timeout), self._max_retries, read)
+    def _post(self, body: bytes, content_type: str, timeout: float | None, read: Callable[[bytearray], _T]) -> _T:
+        headers = {"Content-Type": content_type, **self._scoring_headers}
+        return self._run(_Call("POST", self._uri, self._limit(timeout), body, headers), self._max_retries, read)
 
-    def _call(
-        self,
-        method: str,
-        beside: str | None,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> _Call:
-        limit = self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
-        url = self._uri if beside is None else self._folder + beside
-        return _Call(method, url, body, headers or {}, limit, time.monotonic() + limit)
+    def _get(self, name: str, timeout: float | None, max_retries: int, read: Callable[[bytearray], _T]) -> _T:
+        return self._run(_Call("GET", self._folder + name, self._limit(timeout)), max_retries, read)
 
-    def _run(self, call: _Call, max_retries: int, read: Callable[[bytes], _T]) -> _T:
-        """Make a call to its end. The last one to end after `close` closes the pool."""
+    def _limit(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else min(self._timeout, _checked_seconds("timeout", timeout))
+
+    def _run(self, call: _Call, max_retries: int, read: Callable[[bytearray], _T]) -> _T:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
             self._calls_under_way += 1
         try:
-            reply = self._complete(call, max_retries)
-            try:
-                return read(reply.body)
-            except _WrongReply as wrong:
-                raise call.reply_error(str(wrong), reply) from None
+            return self._repeat(call, max_retries, read)
         finally:
             with self._lock:
                 self._calls_under_way -= 1
-                is_last = self._is_closed and self._calls_under_way == 0
-            if is_last:
-                self._pool.close()
+                self._close_if_idle()
 
-    def _complete(self, call: _Call, max_retries: int) -> _Reply:
-        """Make attempts until one is a success, and return its reply; raise what the last one came to."""
+    def _close_if_idle(self) -> None:
+        if self._is_closed and self._calls_under_way == 0:
+            self._pool.close()
+
+    def _repeat(self, call: _Call, max_retries: int, read: Callable[[bytearray], _T]) -> _T:
+        """Make attempts until one is a success, and return its value; raise what the last one came to."""
         retries = 0
-        renewed = False
+        refused: str | None = None  # the token that the service answered with a 401
+        credential = self._credential(call, refused)
         while True:
-            credential = self._credential(call)
-            outcome = self._send(call, credential)
-            if isinstance(outcome, _Reply) and outcome.status == 401 and self._tokens is not None and not renewed:
-                renewed = True
-                refused = credential
-                self._tokens.drop(refused)
-                credential = self._credential(call)
-                if credential != refused:
-                    outcome = self._send(call, credential)
-                else:
-                    self._tokens.drop(refused)
-            if isinstance(outcome, _Reply) and outcome.is_success and not outcome.fault:
-                return outcome
-            error = call.error(outcome, self._attempt_timeout, self._connect_timeout)
-            hint = outcome.retry_after if isinstance(outcome, _Reply) else None
-            wait = max(hint or 0.0, back_off(retries, self._base_delay, self._max_delay, self._random()))
-            if (
-                retries >= max_retries
-                or not should_repeat(outcome, self._retry_statuses)
-                or wait > self._max_delay
-                or wait >= call.left()
-            ):
-                raise error
-            if self._on_retry is not None:
-                self._on_retry(Retry(call.attempts, wait, error.reason))
-            del error
+            try:
+                return self._attempt(call, credential, read)
+            except ScoringError as error:
+                is_refusal = isinstance(error, ServiceError) and error.status == 401
+                if is_refusal and self._tokens is not None and refused is None:
+                    refused = credential
+                    credential = self._credential(call, refused)
+                    if credential != refused:
+                        continue  # at once, and not counted as a retry (B25)
+                hint = error.retry_after if isinstance(error, ServiceError) else None
+                wait = max(hint or 0.0, back_off(retries, self._base_delay, self._max_delay, self._random()))
+                if (
+                    retries >= max_retries
+                    or not should_repeat(error, self._retry_statuses)
+                    or wait > self._max_delay
+                    or wait >= call.left()
+                ):
+                    raise
+                if self._on_retry is not None:
+                    self._on_retry(Retry(call.attempts, wait, error.reason))
             self._sleep(min(wait, max(0.0, call.left())))  # a hook takes time too
             retries += 1
+            credential = self._credential(call, refused)
 
-    def _credential(self, call: _Call) -> str | None:
-        credential = self._key if self._tokens is None else self._tokens.get(call)
-        if credential is not None and credential not in call.credentials:
-            call.credentials.append(credential)
+    def _credential(self, call: _Call, refused: str | None) -> str | None:
+        credential = self._key if self._tokens is None else self._tokens.get(call, refused)
+        if credential is not None:
+            call.credentials.add(credential)
         return credential
 
-    def _send(self, call: _Call, credential: str | None) -> _Reply | _Failure:
-        """Make one attempt, which ends by its deadline wherever it is."""
+    def _attempt(self, call: _Call, credential: str | None, read: Callable[[bytearray], _T]) -> _T:
+        """Make one attempt, which ends in time wherever it is: return the value of a success, raise all else."""
         headers = {"Accept-Encoding": "identity", **call.headers, "x-ms-client-request-id": call.client_request_id}
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
-        if call.left() <= 0:
-            return _Failure(urllib3.exceptions.TimeoutError("time is up"))
-        target = call.url[len(self._origin) :]
-        if not target.startswith("/"):
-            target = "/" + target
-        _attempt.deadline = min(call.deadline, time.monotonic() + self._attempt_timeout)
-        _attempt.target = self._target_prefix + target
+        now = time.monotonic()
+        whole = min(_Limit(call.deadline, call.limit), _Limit(now + self._attempt_timeout, self._attempt_timeout))
+        connecting = min(whole, _Limit(now + self._connect_timeout, self._connect_timeout))
+        if whole.deadline <= now:
+            raise call.transport_error(f"no complete reply within {whole.seconds:g} s", timed_out=True)
+        path = call.url[len(self._origin) :]
+        _current.target = self._target_prefix + (path if path.startswith("/") else f"/{path}")
+        _current.whole, _current.connecting, _current.stage = whole, connecting, _WAITING
         call.attempts += 1
         try:
             response = self._pool.urlopen(
                 call.method,
-                _attempt.target,
+                _current.target,
                 body=call.body,
                 headers=headers,
                 redirect=False,
@@ -380,55 +361,54 @@ class ScoringClient:
                 preload_content=False,
                 decode_content=False,
             )
+            with contextlib.closing(response):  # and its connection, unless the reply was read to its end
+                return self._receive(call, response, read)
         except HTTPError as error:
-            return _Failure(error)
-        try:
-            return self._receive(response)
-        finally:
-            response.close()  # also its connection, unless the reply was read to its end
+            reason, network, timed_out = _explain(error)
+            raise call.transport_error(reason, network, timed_out) from call.fit_to_print(error)
 
-    def _receive(self, response: urllib3.BaseHTTPResponse) -> _Reply | _Failure:
-        reply = _Reply(response.status, response.headers)
-        if not reply.is_success:
-            reply.retry_after = retry_hint(response.headers, time.time())
-        if reply.status == 101:  # what follows is not HTTP
-            return reply
-        if reply.is_success and (encoding := reply.header("Content-Encoding") or "identity").lower() != "identity":
-            reply.fault = f"the reply has Content-Encoding: {encoding}, which was not asked for"
-            return reply
-        limit = self._max_reply_bytes if reply.is_success else _ERROR_BODY_BYTES
+    def _receive(self, call: _Call, response: urllib3.BaseHTTPResponse, read: Callable[[bytearray], _T]) -> _T:
+        is_success = 200 <= response.status <= 299
+        encoding = _first(response.headers, "Content-Encoding")
+        if is_success and encoding.lower() not in ("", "identity"):
+            raise call.reply_error(f"the reply has Content-Encoding: {encoding}, which was not asked for")
+        limit = self._max_reply_bytes if is_success else _ERROR_BODY_BYTES
         body = bytearray()
+        _current.stage = _READING
         try:
-            while len(body) <= limit and (chunk := response.read1(_CHUNK_BYTES)):
+            while response.status != 101 and len(body) <= limit and (chunk := response.read1(_CHUNK_BYTES)):
                 body += chunk
-        except HTTPError as error:
-            if reply.is_success:
-                return _Failure(error, reading=True)
-            reply.is_cut = True
+        except HTTPError:
+            if is_success:
+                raise
+        if not is_success:
+            raise call.service_error(response, bytes(body[:limit]))
         if len(body) > limit:
-            del body[limit:]
-            reply.is_cut = True
-            reply.fault = f"the reply is larger than {limit} bytes"
-        reply.body = bytes(body)
-        return reply
+            raise call.reply_error(f"the reply is larger than {limit} bytes", body[:limit])
+        try:
+            return read(body)
+        except _WrongReply as wrong:
+            raise call.reply_error(str(wrong), body) from None
 
 
 # --- What is repeated ---
 
 
-def should_repeat(outcome: _Reply | _Failure, retry_statuses: Collection[int]) -> bool:
+def should_repeat(error: ScoringError, retry_statuses: Collection[int]) -> bool:
     """Return whether another attempt may come to something else (B40-B47)."""
-    if isinstance(outcome, _Failure):
-        return outcome.is_transient
-    if outcome.is_success:  # with a fault: it would come again
-        return False
-    if outcome.status in (500, 502) and outcome.run_function_failed:
-        return False
-    if outcome.status == 424:
-        is_passing = outcome.model_reason in ("model_not_ready", "too_few_model_instance")
-        if is_passing or outcome.model_status == 429:
+    match error:
+        case TransportError():
+            return error._network
+        case ServiceError(status=424, model_reason="model_not_ready" | "too_few_model_instance"):
             return True
-    return outcome.status in retry_statuses
+        case ServiceError(status=424, model_status=429):
+            return True
+        case ServiceError(status=500 | 502, run_function_failed=True):
+            return False  # the same input fails again (W06)
+        case ServiceError():
+            return error.status in retry_statuses
+        case _:  # a wrong reply would come again
+            return False
 
 
 def back_off(retry: int, base_delay: float, max_delay: float, random_number: float) -> float:
@@ -445,13 +425,18 @@ def retry_hint(headers: urllib3.HTTPHeaderDict, now: float) -> float | None:
         now: Seconds since the epoch, for a `Retry-After` that is a date.
     """
     for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("Retry-After", 1.0)):
-        text = next(iter(headers.getlist(name)), "").strip(" \t")
+        text = _first(headers, name)
         if re.fullmatch("[0-9]+", text):
-            digits = text.lstrip("0")
-            return int(digits or "0") * unit if len(digits) <= 9 else _LONGEST_HINT
+            number = float(text)
+            return number * unit if number <= _LONGEST_HINT else _LONGEST_HINT
         if unit == 1.0 and (date := _http_date(text)) is not None:
             return min(_LONGEST_HINT, max(0.0, date - now))
     return None
+
+
+def _first(headers: urllib3.HTTPHeaderDict, name: str) -> str:
+    """Return the first line of a header, empty where there is none."""
+    return next(iter(headers.getlist(name)), "").strip(" \t")
 
 
 def _http_date(text: str) -> float | None:
@@ -478,251 +463,190 @@ class _TokenCache:
         self._token: AccessToken | None = None
         self._fetch: Future[AccessToken] | None = None  # under way
 
-    def get(self, call: _Call) -> str:
-        """Return a token; wait for one if need be, at most as long as the call may take."""
+    def get(self, call: _Call, refused: str | None) -> str:
+        """Return a token that is fresh and was not refused, or the same one if the provider returns it again."""
         with self._lock:
+            self._drop(refused)
             token = self._token
             if token is not None and (token.refresh_by is None or time.time() < token.refresh_by):
                 return token.token
+            if self._fetch is None:
+                self._fetch = _in_thread(self._renew)
             fetch = self._fetch
-            if fetch is None:
-                fetch = Future()
-                threading.Thread(target=self._run, args=(fetch,), daemon=True).start()
-                self._fetch = fetch  # not before: a thread that cannot start would be waited for for ever
-        try:
-            return fetch.result(max(0.0, call.left())).token
-        except TimeoutError as error:
-            if fetch.done() and fetch.exception() is error:  # the provider's own
-                raise
-            raise call.transport_error(f"no token within {call.limit:g} s", timed_out=True) from None
-
-    def drop(self, refused: str | None) -> None:
-        """Forget a token that the service refused, unless there is another one already."""
+        futures.wait([fetch], call.left())
+        if not fetch.done():
+            raise call.transport_error(f"no token within {call.limit:g} s", timed_out=True)
+        token = fetch.result()
         with self._lock:
-            if self._token is not None and self._token.token == refused:
-                self._token = None
+            self._drop(refused)  # it came again
+        return token.token
 
-    def _run(self, fetch: Future[AccessToken]) -> None:
+    def _drop(self, refused: str | None) -> None:
+        if self._token is not None and self._token.token == refused:
+            self._token = None
+
+    def _renew(self) -> AccessToken:
         try:
             token = self._provider()
             if not isinstance(token, AccessToken):
                 raise TypeError(f"the token provider must return an AccessToken, not {type(token).__name__}")
             _check_credential("token", token.token)
+        except BaseException:
+            with self._lock:
+                self._fetch = None
+                if self._token is None:
+                    raise
+                return self._token  # which is merely due
+        with self._lock:
+            self._fetch, self._token = None, token
+        return token
+
+
+def _in_thread(work: Callable[[], _T]) -> Future[_T]:
+    """Do blocking work in a thread of its own, which does not keep the program from ending."""
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
         except BaseException as error:
-            with self._lock:
-                self._fetch = None
-                old = self._token  # None if it was refused
-            if old is None:
-                fetch.set_exception(error)
-            else:
-                fetch.set_result(old)
-        else:
-            with self._lock:
-                self._fetch = None
-                self._token = token
-            fetch.set_result(token)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 # --- What one attempt came to ---
 
 
 @dataclass
-class _Reply:
-    """An answer of the service."""
-
-    status: int
-    headers: urllib3.HTTPHeaderDict
-    body: bytes = b""
-    is_cut: bool = False
-    fault: str = ""  # why a success is none, known before its body is looked at
-    retry_after: float | None = None
-
-    @property
-    def is_success(self) -> bool:
-        return 200 <= self.status <= 299
-
-    @property
-    def model_status(self) -> int | None:
-        text = self.header("ms-azureml-model-error-statuscode") or ""
-        return int(text) if re.fullmatch("[0-9]{3}", text) else None
-
-    @property
-    def model_reason(self) -> str | None:
-        return self.header("ms-azureml-model-error-reason")
-
-    @property
-    def run_function_failed(self) -> bool:
-        return (self.header("x-ms-run-function-failed") or "").lower() == "true"
-
-    def header(self, name: str) -> str | None:
-        """Return the first such header, or None where there is none or an empty one."""
-        return next(iter(self.headers.getlist(name)), "").strip() or None
-
-
-@dataclass
-class _Failure:
-    """No answer, or not all of a success."""
-
-    error: HTTPError
-    reading: bool = False  # the body of a success
-
-    @property
-    def timed_out(self) -> bool:
-        """A refused connection is a NewConnectionError, which urllib3 derives from its TimeoutError."""
-        return any(
-            isinstance(link, (TimeoutError, urllib3.exceptions.TimeoutError))
-            and not isinstance(link, NewConnectionError)
-            for link in _links(self.error)
-        )
-
-    @property
-    def in_connecting(self) -> bool:
-        return any(isinstance(link, ConnectTimeoutError) for link in _links(self.error))
-
-    @property
-    def is_transient(self) -> bool:
-        """Whether it was the network: neither slowness, nor TLS that refuses, nor a reply that would come again."""
-        if self.timed_out:
-            return self.in_connecting
-        *_, root = _links(self.error)
-        if isinstance(root, ssl.SSLError):
-            return self.reading or isinstance(root, (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-        if isinstance(self.error, ProxyError):
-            return not isinstance(self.error.original_error, OSError) or self.error.original_error.errno is not None
-        return not _has_large_headers(root)
-
-
-@dataclass
 class _Call:
-    """One call of a user, over all its attempts."""
+    """What the attempts of one call have in common."""
 
     method: str
     url: str
-    body: bytes | None
-    headers: dict[str, str]
     limit: float
-    deadline: float
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
     client_request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempts: int = 0
-    credentials: list[str] = field(default_factory=list)
+    credentials: set[str] = field(default_factory=set)
     """Those that were used, to be hidden in texts."""
+
+    def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.limit
+        self._spellings = functools.cache(_spellings)
 
     def left(self) -> float:
         return self.deadline - time.monotonic()
 
-    def error(self, outcome: _Reply | _Failure, attempt_timeout: float, connect_timeout: float) -> ScoringError:
-        """Return what the user gets to see of an outcome that is no success."""
-        if isinstance(outcome, _Reply):
-            return self.reply_error(outcome.fault, outcome) if outcome.is_success else self._service_error(outcome)
-        if not outcome.timed_out:
-            reason = self._excerpt(_what_happened(outcome.error))
-        else:
-            awaited = "connection" if outcome.in_connecting else "complete reply"
-            limit = min(attempt_timeout, connect_timeout) if outcome.in_connecting else attempt_timeout
-            reason = f"no {awaited} within {self.limit if self.left() <= 0 else limit:g} s"
-        error = self.transport_error(reason, outcome.timed_out)
-        error.__cause__ = self._fit_to_print(outcome.error)
-        return error
+    def transport_error(self, reason: str, network: bool = False, timed_out: bool = False) -> TransportError:
+        reason = self._excerpt(reason)
+        text = self._text(reason)
+        return TransportError(text, attempts=self.attempts, reason=reason, timed_out=timed_out, _network=network)
 
-    def transport_error(self, reason: str, timed_out: bool) -> TransportError:
-        return TransportError(self._text(reason), attempts=self.attempts, reason=reason, timed_out=timed_out)
+    def service_error(self, response: urllib3.BaseHTTPResponse, body: bytes) -> ServiceError:
+        def header(name: str) -> str | None:
+            return self._hide(_first(response.headers, name)) or None
 
-    def _service_error(self, reply: _Reply) -> ServiceError:
-        message = self._hide(_service_message(reply.body), reply.is_cut)
-        request_id = self._hidden(reply.header("x-request-id") or reply.header("x-ms-request-id"))
+        message = self._hide(_service_message(body))
         excerpt = self._excerpt(message)
-        reason = f"{reply.status}: {excerpt}" if excerpt else f"{reply.status}"
+        reason = f"{response.status}: {excerpt}" if excerpt else f"{response.status}"
+        request_id = header("x-request-id") or header("x-ms-request-id")
+        model_status = header("ms-azureml-model-error-statuscode") or ""
         return ServiceError(
             self._text(reason, request_id),
             attempts=self.attempts,
             reason=reason,
-            status=reply.status,
+            status=response.status,
             message=message,
-            body=reply.body,
+            body=body,
             request_id=request_id,
             client_request_id=self.client_request_id,
-            retry_after=reply.retry_after,
-            model_status=reply.model_status,
-            model_reason=self._hidden(reply.model_reason),
-            run_function_failed=reply.run_function_failed,
+            retry_after=retry_hint(response.headers, time.time()),
+            model_status=int(model_status) if re.fullmatch("[0-9]{3}", model_status) else None,
+            model_reason=header("ms-azureml-model-error-reason"),
+            run_function_failed=_first(response.headers, "x-ms-run-function-failed").lower() == "true",
         )
 
-    def reply_error(self, reason: str, reply: _Reply) -> ReplyError:
+    def reply_error(self, reason: str, body: bytes | bytearray = b"") -> ReplyError:
         reason = self._excerpt(reason)
-        excerpt = self._excerpt(reply.body[:_ERROR_BODY_BYTES].decode(errors="replace"), reply.is_cut)
+        excerpt = self._excerpt(body[:_ERROR_BODY_BYTES].decode(errors="replace"))
         text = self._text(f"{reason}: {excerpt}" if excerpt else reason)
         return ReplyError(text, attempts=self.attempts, reason=reason, excerpt=excerpt)
 
-    def _text(self, what: str, request_id: str | None = None) -> str:
-        details = f"{self.attempts} attempt{'' if self.attempts == 1 else 's'}"
-        if request_id:
-            details += f", request id {self._excerpt(request_id)}"
-        return f"{self.method} {_without_query(self.url)}: {what} ({details})"
-
-    def _excerpt(self, text: str, is_cut: bool = False) -> str:
-        """Return the beginning of a text from outside, fit for a log: one line, without the credential."""
-        text = self._hide(text, is_cut)
-        if len(text) > _EXCERPT_CHARACTERS:
-            text = text[: _EXCERPT_CHARACTERS - 1] + "…"
-        return "".join(character if character.isprintable() else " " for character in text).strip()
-
-    def _hidden(self, text: str | None) -> str | None:
-        return text and self._hide(text)
-
-    def _hide(self, text: str, is_cut: bool = False) -> str:
-        """Replace credentials by ***, also where JSON escapes part of one, and a beginning where the text was cut."""
-        for credential in sorted(self.credentials, key=len, reverse=True):
-            escaped = "".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in credential)
-            text = re.sub(escaped, "***", text)
-            if is_cut:
-                lengths = range(len(credential), 0, -1)
-                text = next((text[:-n] + "***" for n in lengths if text.endswith(credential[:n])), text)
-        return text
-
-    def _fit_to_print(self, error: HTTPError) -> HTTPError | None:
+    def fit_to_print(self, error: HTTPError) -> HTTPError | None:
         """Return the error, or None when its traceback quotes a service that sent the credential back."""
         trace = "".join(traceback.format_exception(error))
         return error if trace == self._hide(trace) else None
 
+    def _text(self, what: str, request_id: str | None = None) -> str:
+        plural = "" if self.attempts == 1 else "s"
+        shown_id = f", request id {self._excerpt(request_id)}" if request_id else ""
+        return f"{self.method} {_without_query(self.url)}: {what} ({self.attempts} attempt{plural}{shown_id})"
 
-def _links(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and what urllib3 wrapped in it, outermost first."""
-    link: object = error
-    while isinstance(link, BaseException):
-        yield link
-        wrapped = link.args[-1] if link.args else None
-        link = wrapped if isinstance(wrapped, BaseException) else link.__cause__
+    def _excerpt(self, text: str) -> str:
+        """Return the beginning of a text from outside, fit for a log: one line, without the credential."""
+        text = self._hide(text)
+        if len(text) > _EXCERPT_CHARACTERS:
+            text = text[: _EXCERPT_CHARACTERS - 1] + "…"
+        return _UNPRINTABLE.sub(" ", text).strip()
+
+    def _hide(self, text: str) -> str:
+        """Replace credentials by ***, and the beginning of one at the end of the text, where it may have been cut."""
+        for credential in sorted(self.credentials, key=len, reverse=True):
+            text = self._spellings(credential).sub("***", text)
+            lengths = range(len(credential) - 1, 3, -1)
+            text = next((text[:-n] + "***" for n in lengths if text.endswith(credential[:n])), text)
+        return text
 
 
-def _has_large_headers(error: BaseException) -> bool:
-    """Return whether http.client read enough of them: a line of 64 KiB, or 100 lines."""
-    return isinstance(error, http.client.LineTooLong) or type(error) is http.client.HTTPException
+def _spellings(credential: str) -> re.Pattern[str]:
+    """Return what finds a credential, also where JSON escapes part of it."""
+    return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in credential))
 
 
-_WHAT_HAPPENED: tuple[tuple[type[BaseException], str], ...] = (
+_UNPRINTABLE = re.compile(
+    "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # what may begin a line, move a cursor or turn the direction of a text
+
+
+def _explain(error: HTTPError) -> tuple[str, bool, bool]:
+    """Return what happened in words, whether it was the network, which may be tried again, and whether time ran out."""
+    root = _root(error)
+    if isinstance(root, TimeoutError):
+        if _current.stage == _CONNECTING:
+            return f"no connection within {_current.connecting.seconds:g} s", True, True
+        return f"no complete reply within {_current.whole.seconds:g} s", False, True
+    text = getattr(root, "strerror", None) or str(root)
+    if refusal := re.match("Tunnel connection failed: ([0-9]{3})", text):  # by http.client
+        return f"the proxy refused the tunnel: {refusal[1]}", False, False
+    if isinstance(root, http.client.LineTooLong) or type(root) is http.client.HTTPException:  # 64 KiB, 100 lines
+        return "the headers of the reply are too large", False, False
+    for kinds, words in _WORDS:
+        if isinstance(root, kinds):
+            return words, True, False
+    if isinstance(root, ssl.SSLError) and _current.stage != _READING:
+        return f"TLS failed: {text}", False, False
+    return text, True, False
+
+
+_WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (socket.gaierror, "the host name cannot be resolved"),
     (ConnectionRefusedError, "connection refused"),
     (http.client.RemoteDisconnected, "the connection was closed before the reply"),
     (http.client.IncompleteRead, "the reply was cut off"),
     (ConnectionError, "the connection was reset"),
-    (ssl.SSLEOFError, "the connection was closed inside TLS"),
-    (ssl.SSLZeroReturnError, "the connection was closed inside TLS"),
-    (http.client.HTTPException, "the reply is not valid HTTP"),
-    (urllib3.exceptions.InvalidHeader, "the reply is not valid HTTP"),
+    ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "the connection was closed inside TLS"),
+    ((http.client.HTTPException, urllib3.exceptions.InvalidHeader), "the reply is not valid HTTP"),
 )
 
 
-def _what_happened(error: HTTPError) -> str:
-    *_, root = _links(error)
-    known = (text for kind, text in _WHAT_HAPPENED if isinstance(root, kind))
-    text = next(known, getattr(root, "strerror", None) or str(root))
-    if _has_large_headers(root):
-        text = "the headers of the reply are too large"
-    if refusal := re.match(
-        "Tunnel connection failed: ([0-9]{3})", text
-    ):  # by http.client; the proxy's own words follow
-        return f"the proxy refused the tunnel: {refusal[1]}"
-    return f"the proxy: {text}" if isinstance(error, ProxyError) else text
+def _root(error: BaseException) -> BaseException:
+    """Return what urllib3 wrapped in an error: its last argument or its cause."""
+    last = error.args[-1] if error.args else None
+    inner = last if isinstance(last, BaseException) else error.__cause__
+    return error if inner is None else _root(inner)
 
 
 # --- Errors ---
@@ -772,6 +696,8 @@ class TransportError(ScoringError):
 
     timed_out: bool
     """A time limit passed. The model may still be at work (C40)."""
+    _network: bool
+    """The network failed, which may be tried again."""
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -788,25 +714,26 @@ class ReplyError(ScoringError):
 def _checked_uri(text: str) -> urllib.parse.SplitResult:
     if not isinstance(text, str):
         raise TypeError(f"the scoring URI must be a str, not {type(text).__name__}")
-    not_absolute = ValueError("the scoring URI must be an absolute http or https URI")
-    if re.search(r"[^!-~]|[\"<>\\^`{|}]|%(?![0-9A-Fa-f]{2})", text):
-        raise not_absolute
+    if found := re.search(r"[^!-~]|[\"<>\\^`{|}]", text):
+        raise ValueError(
+            f"the scoring URI has a character that no URI can have at position {found.start()} (a trailing newline?)"
+        )
     try:
         uri = urllib.parse.urlsplit(text)
         is_absolute = uri.scheme in ("http", "https") and bool(uri.hostname) and uri.port != 0
     except ValueError:  # a port or an IPv6 address that is none
-        raise not_absolute from None
-    if not is_absolute or "%" in uri.netloc:
-        raise not_absolute
-    if "@" in uri.netloc:
-        raise ValueError("the scoring URI must not contain user info")
-    if "#" in text:
-        raise ValueError("the scoring URI must not contain a fragment")
-    if {".", ".."} & set(uri.path.split("/")):
-        raise ValueError("the scoring URI must not contain dot segments")
-    for escape in re.findall("%..", text):
-        if re.fullmatch("[A-Za-z0-9._~-]", urllib.parse.unquote(escape)):
-            raise ValueError(f"the scoring URI must not contain needless percent escapes ({escape})")
+        is_absolute = False
+    if not is_absolute or "%" in uri.netloc or re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError("the scoring URI must be an absolute http or https URI")
+    needless = re.search("(?i)%(2[DE]|3[0-9]|4[1-9A-F]|5[0-9AF]|6[1-9A-F]|7[0-9AE])", text)
+    for is_there, what in (
+        ("@" in uri.netloc, "user info"),
+        ("#" in text, "a fragment"),
+        ({".", ".."} & set(uri.path.split("/")), "dot segments"),
+        (needless, f"needless percent escapes ({needless and needless[0]})"),
+    ):
+        if is_there:
+            raise ValueError(f"the scoring URI must not contain {what}")
     return uri
 
 
@@ -863,11 +790,9 @@ def _encode_rows(rows: Iterable[Iterable[SupportsFloat]]) -> tuple[bytes, int]:
     """Return the body to send, and how many rows it has."""
     data = []
     for index, row in enumerate(rows):
-        try:
-            iterator = iter(row)
-        except TypeError:
-            raise TypeError(f"row {index} is of type {type(row).__name__}, not a row of numbers") from None
-        cells = list(iterator)
+        if not isinstance(row, Iterable):
+            raise TypeError(f"row {index} is of type {type(row).__name__}, not a row of numbers")
+        cells = list(row)
         if set(map(type, cells)) != {float} or not all(map(math.isfinite, cells)):
             cells = [_number(cell, index, column) for column, cell in enumerate(cells)]
         data.append(cells)
@@ -875,36 +800,28 @@ def _encode_rows(rows: Iterable[Iterable[SupportsFloat]]) -> tuple[bytes, int]:
 
 
 def _number(cell: SupportsFloat, row: int, column: int) -> float:
+    where = f"row {row}, column {column}"
     try:
-        is_finite = math.isfinite(cell)  # unlike float(), refuses text
-        number = float(cell)
+        if math.isfinite(cell):  # unlike float(), refuses text
+            return float(cell)
     except TypeError:
-        raise TypeError(f"row {row}, column {column} is of type {type(cell).__name__}, not a number") from None
+        raise TypeError(f"{where} is of type {type(cell).__name__}, not a number") from None
     except OverflowError:
-        raise ValueError(f"row {row}, column {column} is too large for a double") from None
-    if not is_finite:
-        name = "NaN" if math.isnan(number) else "Infinity"
-        raise ValueError(f"row {row}, column {column} is {name}: JSON has no such number")
-    return number
+        raise ValueError(f"{where} is too large for a double") from None
+    raise ValueError(f"{where} is {'NaN' if math.isnan(cell) else 'Infinity'}: JSON has no such number")
 
 
 class _WrongReply(Exception):
     """The body of a success is not what was asked for; the text says why."""
 
 
-def _read_predictions(body: bytes, row_count: int) -> list[float]:
+def _read_predictions(body: bytearray, row_count: int) -> list[float]:
     value = _read_json(body, parse_int=float)
-    if isinstance(value, dict):
-        error = value.get("error")
-        error = error.get("message") if isinstance(error, dict) else error
-        detail = f": {error}" if isinstance(error, str) and error.strip() else ""
-        raise _WrongReply(f"the reply is a JSON object, not an array{detail}")
-    if isinstance(value, str):
-        raise _WrongReply(
-            "the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself"
-        )
     if not isinstance(value, list):
-        raise _WrongReply(f"the reply is a JSON {_json_type(value)}, not an array")
+        detail = "; the scoring script probably calls json.dumps itself" if isinstance(value, str) else ""
+        if isinstance(value, dict) and (error := _json_message({"error": value.get("error")})):
+            detail = f": {error}"
+        raise _WrongReply(f"the reply is a JSON {_json_type(value)}, not an array{detail}")
     for index, element in enumerate(value):
         if type(element) is not float:
             raise _WrongReply(f"element {index} of the reply is a JSON {_json_type(element)}, not a number")
@@ -915,10 +832,10 @@ def _read_predictions(body: bytes, row_count: int) -> list[float]:
     return value
 
 
-def _read_json(body: bytes, parse_int: Callable[[str], float] = int) -> Any:
+def _read_json(body: bytearray, parse_int: Callable[[str], float] = int) -> Any:
     """Return any JSON value. JSON is UTF-8 whatever a charset says (C32)."""
     try:
-        text = body.removeprefix(b"\xef\xbb\xbf").decode()
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise _WrongReply("the reply is not valid UTF-8") from None
     if not text.strip(" \t\r\n"):
@@ -940,7 +857,7 @@ def _json_type(value: object) -> str:
 
 def _service_message(body: bytes) -> str:
     """Find the service's own words in any body of an error (W45)."""
-    text = body.decode(errors="replace").removeprefix("\ufeff").strip()
+    text = body.decode("utf-8-sig", errors="replace").strip()
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -972,32 +889,46 @@ def _page_title(page: str) -> str:
 # attempt's deadline before every wait, from the name look-up to the last byte. To do so they override internals:
 # `_new_conn` of urllib3, `_read_status` of http.client.
 
-_attempt = threading.local()  # of the attempt under way in this thread: deadline (time.monotonic), target
+
+_CONNECTING, _WAITING, _READING = range(3)  # the stages of an attempt
 
 
-def _left() -> float:
-    left: float = _attempt.deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("time is up")
-    return left
+class _Limit(NamedTuple):
+    deadline: float  # of time.monotonic
+    seconds: float  # as the user said it
+
+
+class _Attempt(threading.local):
+    """The attempt under way in this thread."""
+
+    target: str
+    whole: _Limit
+    connecting: _Limit
+    stage: int
+
+    def left(self) -> float:
+        limit = self.connecting if self.stage == _CONNECTING else self.whole
+        left = limit.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("time is up")
+        return left
+
+
+_current = _Attempt()
 
 
 class _Reader(io.RawIOBase):
-    """The reading side of a socket, as http.client wants it."""
+    """The reading side of a socket, within the time of the attempt."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._raw = cast(io.RawIOBase, sock.makefile("rb", buffering=0))
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._sock, self._raw = sock, raw
         self.ended = False
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self, _CHUNK_BYTES)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_left())
+        self._sock.settimeout(_current.left())
         count = self._raw.readinto(buffer)
         self.ended = count == 0
         return count
@@ -1011,8 +942,9 @@ class _Response(http.client.HTTPResponse):
     """Skips every interim reply and refuses a broken header block: http.client would take them for the reply."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        self._reader = _Reader(sock)
-        super().__init__(cast(socket.socket, self._reader), *args, **kwargs)
+        super().__init__(sock, *args, **kwargs)
+        self._reader = _Reader(sock, self.fp.detach())
+        self.fp = io.BufferedReader(self._reader, _CHUNK_BYTES)
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -1033,28 +965,16 @@ class _Connection(HTTPConnection):
     response_class = _Response
 
     def connect(self) -> None:
-        whole = _attempt.deadline
-        _attempt.deadline = min(whole, time.monotonic() + cast(float, self.timeout))
-        try:
-            super().connect()
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "connect timeout") from error
-        finally:
-            _attempt.deadline = whole
+        _current.stage = _CONNECTING
+        super().connect()
+        _current.stage = _WAITING
 
     def _new_conn(self) -> socket.socket:
-        made: Future[socket.socket] = Future()
-
-        def make() -> None:
-            try:
-                made.set_result(super(_Connection, self)._new_conn())
-            except BaseException as error:
-                made.set_exception(error)
-
-        threading.Thread(target=make, daemon=True).start()  # getaddrinfo knows no time limit
+        self.timeout = _current.left()
+        made = _in_thread(super()._new_conn)  # getaddrinfo knows no time limit
         try:
-            sock = made.result(_left())
-            sock.settimeout(_left())
+            sock = made.result(_current.left())
+            sock.settimeout(_current.left())  # for the handshake
         except BaseException:
             made.add_done_callback(_close_late)
             raise
@@ -1062,14 +982,14 @@ class _Connection(HTTPConnection):
 
     def putrequest(self, method: str, url: str, skip_host: bool = False, skip_accept_encoding: bool = False) -> None:
         del url  # urllib3 wrote %2F in it where the caller wrote %2f
-        super().putrequest(method, _attempt.target, skip_host, skip_accept_encoding)
+        super().putrequest(method, _current.target, skip_host, skip_accept_encoding)
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
         view = memoryview(data)
         while view:
-            self.sock.settimeout(_left())
+            self.sock.settimeout(_current.left())
             try:
                 view = view[self.sock.send(view) :]
             except ssl.SSLEOFError as error:
@@ -1083,14 +1003,6 @@ def _close_late(made: Future[socket.socket]) -> None:
 
 class _TLSConnection(_Connection, HTTPSConnection):
     pass
-
-
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TLSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TLSConnection
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -1109,7 +1021,7 @@ def _trust(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _open_pool(
-    uri: urllib.parse.SplitResult, connect_timeout: float, ca_file: str | None, proxy_option: str | None
+    uri: urllib.parse.SplitResult, ca_file: str | None, proxy_option: str | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
     """Return the pool, and what stands before a request target: the origin where a proxy forwards plain http."""
     proxy = None if proxy_option is None else _checked_proxy(proxy_option)
@@ -1118,20 +1030,15 @@ def _open_pool(
     elif proxy is None:
         proxy = _environment_proxy(uri)
     tls = _trust(ca_file) if ca_file is not None or "https" in (uri.scheme, proxy and proxy.scheme) else None
-    options: dict[str, Any] = {
-        "maxsize": _POOL_SIZE,
-        "retries": False,
-        "ssl_context": tls,
-        "timeout": urllib3.Timeout(connect=connect_timeout, read=None),  # _Reader limits reading
-    }
+    options: dict[str, Any] = {"maxsize": _POOL_SIZE, "retries": False, "ssl_context": tls}
     if proxy is None:
         manager = urllib3.PoolManager(**options)
     else:
         credential = urllib.parse.unquote(proxy.auth) if proxy.auth else None
         headers = urllib3.make_headers(proxy_basic_auth=credential)
         manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
     pool = manager.connection_from_host(uri.hostname, uri.port, uri.scheme)
+    pool.ConnectionCls = _TLSConnection if uri.scheme == "https" else _Connection
     return pool, f"http://{uri.netloc}" if proxy is not None and uri.scheme == "http" else ""
 
 

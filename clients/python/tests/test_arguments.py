@@ -51,14 +51,6 @@ def test_uri_accepted(uri: str) -> None:
         "https://service.test:port/score",
         "https://[::1/score",
         "https://service%2Etest/score",
-        " https://service.test/score",
-        "https://service.test/score\n",
-        "https://service.test/sc ore",
-        "https://service.test/sc\tore",
-        "https://service.test/scöre",
-        "https://service.test/{name}",
-        'https://service.test/"',
-        "https://service.test/a\\b",
         "https://service.test/%",
         "https://service.test/%4",
         "https://service.test/%zz",
@@ -68,6 +60,28 @@ def test_uri_accepted(uri: str) -> None:
 def test_uri_not_absolute(uri: str) -> None:
     with pytest.raises(ValueError, match=r"^the scoring URI must be an absolute http or https URI$"):
         ScoringClient(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "position"),
+    [
+        (" https://service.test/score", 0),
+        ("https://service.test/score\n", 26),
+        ("https://service.test/sc ore", 23),
+        ("https://service.test/sc\tore", 23),
+        ("https://service.test/scöre", 23),
+        ("https://service.test/{name}", 21),
+        ('https://service.test/"', 21),
+        ("https://service.test/a\\b", 22),
+        ("score\x7f", 5),
+    ],
+)
+# Proves B01.
+def test_uri_with_a_character_that_no_uri_can_have(uri: str, position: int) -> None:
+    with pytest.raises(ValueError) as caught:
+        ScoringClient(uri)
+    text = f"the scoring URI has a character that no URI can have at position {position} (a trailing newline?)"
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize(

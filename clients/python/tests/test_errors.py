@@ -224,7 +224,7 @@ def test_status_survives_a_body_that_does_not_end(serve: Serve, monkeypatch: pyt
 
     def begin_and_hurry(self: scoring_client._Response) -> None:
         begin(self)
-        scoring_client._attempt.deadline = time.monotonic() + 0.15
+        scoring_client._current.whole = scoring_client._Limit(time.monotonic() + 0.15, 0.15)
 
     monkeypatch.setattr(scoring_client._Response, "begin", begin_and_hurry)
     error = refused(serve(silence(START + b"partly")))

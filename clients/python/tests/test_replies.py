@@ -199,9 +199,9 @@ def test_endless_reply_ends_at_the_limit_and_closes_its_connection(
 ) -> None:
     receive, kept = ScoringClient._receive, []
 
-    def keep(self: ScoringClient, response: Any) -> Any:
+    def keep(self: ScoringClient, call: Any, response: Any, read: Any) -> Any:
         kept.append(response)  # so that it is not the garbage collector that closes it
-        return receive(self, response)
+        return receive(self, call, response, read)
 
     monkeypatch.setattr(ScoringClient, "_receive", keep)
 

@@ -294,7 +294,8 @@ def test_a_tls_connection_that_ended_while_sending_is_still_read() -> None:
 
     connection = scoring_client._TLSConnection("127.0.0.1")
     connection.sock = Ended()
-    scoring_client._attempt.deadline = math.inf
+    scoring_client._current.whole = scoring_client._Limit(math.inf, math.inf)
+    scoring_client._current.stage = scoring_client._WAITING
     with pytest.raises(BrokenPipeError):
         connection.send(b"x")
 

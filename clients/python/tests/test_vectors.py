@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import urllib3
-from scoring_client import _Reply, _service_message, back_off, retry_hint, should_repeat
+from scoring_client import ScoringError, TransportError, _Call, _service_message, back_off, retry_hint, should_repeat
 
 VECTORS = json.loads(Path(__file__).parents[2].joinpath("test-vectors", "retry.json").read_text(encoding="utf-8"))
 
@@ -20,6 +20,14 @@ def headers(pairs: list[tuple[str, str]]) -> urllib3.HTTPHeaderDict:
     for name, value in pairs:
         made.add(name, value)
     return made
+
+
+def outcome(status: int, reply_headers: urllib3.HTTPHeaderDict) -> ScoringError:
+    """The error of a status; a success that is one has a wrong body."""
+    call = _Call("POST", "https://service.test/score", 100.0)
+    if 200 <= status <= 299:
+        return call.reply_error("the reply is empty")
+    return call.service_error(urllib3.HTTPResponse(status=status, headers=reply_headers), b"")
 
 
 # Proves B49.
@@ -40,7 +48,15 @@ def test_back_off(vector: dict[str, Any]) -> None:
 @named("should_repeat")
 def test_should_repeat(vector: dict[str, Any]) -> None:
     statuses = vector.get("retry_statuses", [429, 500, 502, 503])
-    assert should_repeat(_Reply(vector["status"], headers(vector["headers"])), statuses) is vector["repeated"]
+    assert should_repeat(outcome(vector["status"], headers(vector["headers"])), statuses) is vector["repeated"]
+
+
+# Proves B30, B31, B40, B41.
+@pytest.mark.parametrize("network", [True, False])
+@pytest.mark.parametrize("timed_out", [True, False])
+def test_the_network_is_repeated_and_nothing_else(network: bool, timed_out: bool) -> None:
+    error = TransportError("text", attempts=1, reason="reason", timed_out=timed_out, _network=network)
+    assert should_repeat(error, [503]) is network
 
 
 # Proves B62.
