@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.math.BigDecimal;
@@ -27,15 +28,13 @@ import java.net.http.HttpHeaders;
 import java.net.http.HttpRequest;
 import java.net.http.HttpRequest.BodyPublisher;
 import java.net.http.HttpRequest.BodyPublishers;
-import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandler;
 import java.net.http.HttpResponse.BodySubscriber;
+import java.net.http.HttpResponse.BodySubscribers;
 import java.net.http.HttpResponse.ResponseInfo;
 import java.net.http.HttpTimeoutException;
 import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
 import java.nio.channels.UnresolvedAddressException;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -49,10 +48,8 @@ import java.time.ZoneOffset;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeParseException;
 import java.time.format.ResolverStyle;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -60,9 +57,9 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Flow;
 import java.util.concurrent.Future;
@@ -486,7 +483,7 @@ public final class ScoringClient implements AutoCloseable {
     key = options.key;
     boolean loopback = isLoopback(uri.getHost());
     if (key != null) {
-      checkHeader("key", key, "[^!-~]", NEWLINE);
+      checkHeader("key", key, NOT_IN_CREDENTIAL, NEWLINE);
       check(options.tokenProvider == null, "key and tokenProvider exclude each other");
     }
     boolean open = key == null && options.tokenProvider == null;
@@ -512,7 +509,7 @@ public final class ScoringClient implements AutoCloseable {
     check(maxReplyBytes > 0, "maxReplyBytes must be positive");
     deployment = options.deployment;
     if (deployment != null) {
-      checkHeader("deployment", deployment, "[^!-~]", "");
+      checkHeader("deployment", deployment, NOT_IN_CREDENTIAL, "");
     }
     onRetry = options.onRetry;
     if (options.httpClient == null) {
@@ -557,7 +554,7 @@ public final class ScoringClient implements AutoCloseable {
    */
   public double[] score(double[][] rows, Duration timeout) throws InterruptedException {
     Call call = post(encodeRows(rows), "application/json", timeout);
-    return perform(call, maxRetries, body -> readPredictions(body, rows.length));
+    return perform(call, body -> readPredictions(body, rows.length));
   }
 
   /**
@@ -585,8 +582,7 @@ public final class ScoringClient implements AutoCloseable {
    * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
    */
   public String scoreJson(String json, Duration timeout) throws InterruptedException {
-    Call call = post(encodeJson(json), "application/json", timeout);
-    return perform(call, maxRetries, ScoringClient::readJson);
+    return perform(post(encodeJson(json), "application/json", timeout), ScoringClient::readJson);
   }
 
   /**
@@ -618,8 +614,8 @@ public final class ScoringClient implements AutoCloseable {
   public byte[] scoreBytes(byte[] body, String contentType, Duration timeout)
       throws InterruptedException {
     Objects.requireNonNull(body, "body");
-    checkHeader("content type", contentType, "^ |[^ -~]| $", "");
-    return perform(post(body, contentType, timeout), maxRetries, reply -> reply);
+    checkHeader("content type", contentType, NOT_IN_CONTENT_TYPE, "");
+    return perform(post(body, contentType, timeout), reply -> reply);
   }
 
   /**
@@ -645,7 +641,7 @@ public final class ScoringClient implements AutoCloseable {
    * @throws InterruptedException if the thread is interrupted; the connection of the call is closed
    */
   public String swagger(Duration timeout) throws InterruptedException {
-    return perform(get("swagger.json", timeout), maxRetries, ScoringClient::readJson);
+    return perform(get("swagger.json", maxRetries, timeout), ScoringClient::readJson);
   }
 
   /**
@@ -670,7 +666,7 @@ public final class ScoringClient implements AutoCloseable {
    */
   public boolean isHealthy(Duration timeout) throws InterruptedException {
     try {
-      byte[] reply = perform(get("", timeout), 0, body -> body);
+      byte[] reply = perform(get("", 0, timeout), body -> body);
       return HEALTHY.matcher(new String(reply, StandardCharsets.UTF_8)).matches();
     } catch (ServiceException | ReplyException other) {
       return false;
@@ -692,65 +688,116 @@ public final class ScoringClient implements AutoCloseable {
   /** Names the scoring URI, without its query. */
   @Override
   public String toString() {
-    return "ScoringClient(" + hide(withoutQuery(uri), key == null ? Set.of() : Set.of(key)) + ")";
+    return "ScoringClient(" + withoutQuery(uri) + ")";
   }
 
   // ---- sending
 
-  /** One call of a method: what its attempts have in common, and how many there were. */
+  /** One call of a method: what its attempts have in common, and how it is told of. */
   private final class Call {
     private final String method;
     private final URI uri;
     private final byte[] payload;
     private final String contentType; // null: none
+    private final int maxRetries;
     private final Duration limit;
-    private final String clientRequestId = UUID.randomUUID().toString(); // B15
-    private final Set<String> credentials = new LinkedHashSet<>(); // used so far, to be hidden
+    private final String id = UUID.randomUUID().toString(); // B15
     private final long start = time.nanoTime();
     private int attempts;
 
-    private Call(String method, URI uri, byte[] payload, String contentType, Duration timeout) {
-      Duration given = checkTime("timeout", Objects.requireNonNull(timeout, "timeout"));
+    // Those that were used, the longest first, each as a text may spell it; null: not needed yet.
+    private final Map<String, Pattern> credentials =
+        new TreeMap<>(Comparator.comparing(String::length).reversed().thenComparing(text -> text));
+
+    private Call(
+        String method,
+        URI uri,
+        byte[] payload,
+        String contentType,
+        int maxRetries,
+        Duration timeout) {
       this.method = method;
       this.uri = uri;
       this.payload = payload;
       this.contentType = contentType;
-      limit = shorter(given, ScoringClient.this.timeout);
+      this.maxRetries = maxRetries;
+      limit = shorter(checkTime("timeout", timeout), ScoringClient.this.timeout);
     }
 
     private Duration left() {
       return limit.minusNanos(time.nanoTime() - start);
     }
+
+    private ServiceException serviceError(Reply reply, byte[] body) {
+      String id = reply.header("x-request-id");
+      return new ServiceException(
+          this,
+          reply,
+          body,
+          hide(serviceMessage(body)),
+          hide(id.isEmpty() ? reply.header("x-ms-request-id") : id),
+          retryHint(reply.head.headers(), time.now()).orElse(null));
+    }
+
+    private TransportException transportError(Throwable cause, boolean begun) {
+      Loss loss = explain(cause, begun);
+      // An exception may quote a reply that echoes the credential, and a log shows its text.
+      boolean quotes =
+          causes(cause).map(Throwable::toString).anyMatch(text -> !hide(text).equals(text));
+      return new TransportException(this, printable(hide(loss.words)), loss, quotes ? null : cause);
+    }
+
+    private ReplyException replyError(String reason, byte[] body) {
+      int enough = Math.min(body.length, 4 * (MAX_TEXT + 1)); // a character has at most 4 bytes
+      String excerpt = new String(body, 0, enough, StandardCharsets.UTF_8);
+      return new ReplyException(this, printable(hide(reason)), printable(hide(excerpt)));
+    }
+
+    /** The text of an error, on one line (B63). */
+    private String describe(String what, String requestId) {
+      String attempts = this.attempts + (this.attempts == 1 ? " attempt" : " attempts");
+      String id = requestId.isEmpty() ? "" : ", request id " + printable(requestId);
+      return method + " " + hide(withoutQuery(uri)) + ": " + what + " (" + attempts + id + ")";
+    }
+
+    /** Hides credentials in a text from outside, and the beginning of one where it is cut (B21). */
+    private String hide(String text) {
+      credentials.replaceAll(
+          (credential, spelled) -> spelled == null ? spell(credential) : spelled);
+      String hidden = text;
+      for (Map.Entry<String, Pattern> entry : credentials.entrySet()) {
+        String credential = entry.getKey();
+        hidden = entry.getValue().matcher(hidden).replaceAll("***");
+        for (int length = credential.length() - 1; length > 3; length--) {
+          if (hidden.endsWith(credential.substring(0, length))) {
+            hidden = hidden.substring(0, hidden.length() - length) + "***";
+          }
+        }
+      }
+      return hidden;
+    }
   }
 
   private Call post(byte[] payload, String contentType, Duration timeout) {
-    return new Call("POST", uri, payload, contentType, timeout);
+    return new Call("POST", uri, payload, contentType, maxRetries, timeout);
   }
 
   /** A GET of what stands beside the scoring URI. */
-  private Call get(String name, Duration timeout) {
+  private Call get(String name, int maxRetries, Duration timeout) {
     String path = uri.getRawPath(); // URI.resolve would merge slashes
     String folder = path.isEmpty() ? "/" : path.substring(0, path.lastIndexOf('/') + 1);
     URI sibling = URI.create(origin(uri) + folder + name);
-    return new Call("GET", sibling, new byte[0], null, timeout);
+    return new Call("GET", sibling, new byte[0], null, maxRetries, timeout);
   }
 
-  /** Makes a value of the body of a reply. */
-  private interface Reader<T> {
-    T read(byte[] body) throws WrongReply;
-  }
-
-  private <T> T perform(Call call, int maxRetries, Reader<T> reader) throws InterruptedException {
-    if (closed.get() || users.getAndUpdate(n -> n == 0 ? 0 : n + 1) == 0) {
-      throw new IllegalStateException("the client is closed");
-    }
+  /** Makes a call; the last one to end after {@link #close} closes the connections. */
+  private <T> T perform(Call call, Reader<T> reader) throws InterruptedException {
+    users.incrementAndGet();
     try {
-      Reply reply = repeat(call, maxRetries);
-      try {
-        return reader.read(reply.body);
-      } catch (WrongReply wrong) {
-        throw replyError(call, wrong.getMessage(), reply);
+      if (closed.get()) {
+        throw new IllegalStateException("the client is closed");
       }
+      return repeat(call, reader);
     } finally {
       leave();
     }
@@ -775,52 +822,71 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  /** Sends a call until it succeeds, must not be repeated, or its time is up. */
-  private Reply repeat(Call call, int maxRetries) throws InterruptedException {
-    boolean renewed = false;
-    for (int retries = 0; ; retries++) {
-      String credential = tokens == null ? key : tokens.get(call);
-      Outcome outcome = attempt(call, credential);
-      if (tokens != null && !renewed && outcome instanceof Reply reply && reply.status == 401) {
-        renewed = true; // B25
-        tokens.drop(credential);
-        String other = tokens.get(call);
-        if (other.equals(credential)) {
-          tokens.drop(credential);
-        } else {
-          outcome = attempt(call, other);
+  /** Makes attempts until one succeeds, or must not be repeated. */
+  private <T> T repeat(Call call, Reader<T> reader) throws InterruptedException {
+    String refused = null; // the token that the service answered with a 401
+    String credential = credential(call, refused);
+    int retries = 0;
+    while (true) {
+      try {
+        return attempt(call, credential, reader);
+      } catch (ScoringException failure) {
+        if (tokens != null
+            && refused == null
+            && failure instanceof ServiceException service
+            && service.status == 401) {
+          refused = credential;
+          credential = credential(call, refused);
+          if (!credential.equals(refused)) {
+            continue; // at once, and not counted as a retry (B25)
+          }
         }
+        Duration wait = nextWait(call, retries, failure).orElseThrow(() -> failure);
+        onRetry.accept(new Retry(call.attempts, wait, failure.reason));
+        time.sleep(shorter(wait, call.left())); // the hook may have taken long
+        retries++;
+        credential = credential(call, refused);
       }
-      if (outcome instanceof Reply reply && reply.isSuccess()) {
-        return accepted(call, reply);
-      }
-      Duration hint = hint(outcome).orElse(Duration.ZERO);
-      Duration backOff = backOff(retries, baseDelay, maxDelay, time.random());
-      Duration wait = hint.compareTo(backOff) > 0 ? hint : backOff;
-      if (retries == maxRetries
-          || !shouldRepeat(outcome, retryStatuses)
-          || hint.compareTo(maxDelay) > 0
-          || wait.compareTo(call.left()) >= 0) {
-        throw error(call, outcome);
-      }
-      onRetry.accept(new Retry(call.attempts, wait, reason(call, outcome)));
-      time.sleep(shorter(wait, call.left())); // the hook may have taken long
     }
   }
 
+  /**
+   * The wait before the next attempt, if there may be one: not when the service asks for a longer
+   * wait than {@code maxDelay}, nor when the wait would reach the end of the call (B49).
+   */
+  private Optional<Duration> nextWait(Call call, int retries, ScoringException failure) {
+    Duration hint =
+        failure instanceof ServiceException service && service.retryAfter != null
+            ? service.retryAfter
+            : Duration.ZERO;
+    Duration backOff = backOff(retries, baseDelay, maxDelay, time.random());
+    Duration wait = hint.compareTo(backOff) > 0 ? hint : backOff;
+    boolean again =
+        retries < call.maxRetries
+            && shouldRepeat(failure, retryStatuses)
+            && hint.compareTo(maxDelay) <= 0
+            && wait.compareTo(call.left()) < 0;
+    return again ? Optional.of(wait) : Optional.empty();
+  }
+
+  private String credential(Call call, String refused) throws InterruptedException {
+    return tokens == null ? key : tokens.get(call, refused);
+  }
+
   /** Makes one attempt, within what is left of the call's time. */
-  private Outcome attempt(Call call, String credential) throws InterruptedException {
+  private <T> T attempt(Call call, String credential, Reader<T> reader)
+      throws InterruptedException {
     Duration left = call.left();
     boolean last = left.compareTo(attemptTimeout) <= 0;
     Duration limit = last ? call.limit : attemptTimeout;
     if (left.isNegative() || left.isZero()) {
-      return failure(limit, null, new TimeoutException());
+      throw call.transportError(new TimeoutException(noReply(limit)), false);
     }
     Payload payload = new Payload(call.payload);
     HttpRequest.Builder request =
         HttpRequest.newBuilder(call.uri)
             .version(HttpClient.Version.HTTP_1_1)
-            .header("x-ms-client-request-id", call.clientRequestId)
+            .header("x-ms-client-request-id", call.id)
             .method(call.method, payload);
     if (call.contentType != null) {
       request.header("Content-Type", call.contentType);
@@ -829,45 +895,57 @@ public final class ScoringClient implements AutoCloseable {
       }
     }
     if (credential != null) {
-      call.credentials.add(credential);
+      call.credentials.putIfAbsent(credential, null);
       request.header("Authorization", "Bearer " + credential);
     }
     call.attempts++;
-    Receiver receiver = new Receiver(maxReplyBytes);
-    // Not HttpRequest.timeout: it ends at the headers, and a body may drip for ever.
-    long end = time.nanoTime() + shorter(left, attemptTimeout).toNanos();
-    CompletableFuture<HttpResponse<Void>> response = http.sendAsync(request.build(), receiver);
+    Reply reply = new Reply(maxReplyBytes);
+    CompletableFuture<?> response = http.sendAsync(request.build(), reply);
     try {
-      HttpResponse<Void> head = await(response, payload, end, limit);
-      return receiver.reply(head.statusCode(), head.headers());
-    } catch (ExecutionException e) {
-      return failure(limit, receiver, e.getCause());
-    } catch (TimeoutException | HttpConnectTimeoutException e) {
-      return failure(limit, receiver, e);
+      Future<?> end = CompletableFuture.anyOf(response, reply.full);
+      Throwable failure = await(end, payload, last ? left : attemptTimeout, limit);
+      if (failure == null && !reply.isBegun()) { // what it says of other statuses of a proxy
+        failure = new IOException(TUNNEL_FAILED + 407);
+      }
+      if (failure != null && !reply.isError()) { // whose status is known, its body aside (B50)
+        throw call.transportError(failure, reply.isBegun());
+      }
+      return read(call, reply, reader);
     } finally {
       response.cancel(true); // closes the connection of a call that is given up
     }
   }
 
   /**
-   * Waits for a reply, and before it for a connection, because {@link HttpClient}'s own limit
-   * leaves out name look-up and proxies.
+   * Waits for a reply and returns why there is none, null if there is. {@link HttpClient}'s own
+   * limits do not do: that of connecting leaves out name look-up and proxies, that of a request
+   * ends at the headers, and a body may drip for ever.
    */
-  private <T> T await(Future<T> response, Payload payload, long end, Duration limit)
-      throws InterruptedException,
-          ExecutionException,
-          TimeoutException,
-          HttpConnectTimeoutException {
-    long left = end - time.nanoTime();
-    boolean own = connectTimeout != null && connectTimeout.toNanos() < left;
+  private Throwable await(Future<?> response, Payload payload, Duration left, Duration limit)
+      throws InterruptedException {
+    long end = time.nanoTime() + left.toNanos();
+    boolean own = connectTimeout != null && connectTimeout.compareTo(left) < 0;
     try {
-      return response.get(own ? connectTimeout.toNanos() : left, TimeUnit.NANOSECONDS);
-    } catch (TimeoutException e) {
-      if (!payload.connected) {
-        throw new HttpConnectTimeoutException(noConnection(own ? connectTimeout : limit));
+      try {
+        response.get((own ? connectTimeout : left).toNanos(), TimeUnit.NANOSECONDS);
+        return null;
+      } catch (TimeoutException e) {
+        if (!payload.connected) {
+          String words = "no connection within " + seconds(own ? connectTimeout : limit);
+          return new HttpConnectTimeoutException(words);
+        }
       }
+      response.get(end - time.nanoTime(), TimeUnit.NANOSECONDS);
+      return null;
+    } catch (TimeoutException e) {
+      return new TimeoutException(noReply(limit));
+    } catch (ExecutionException e) {
+      return e.getCause();
     }
-    return response.get(end - time.nanoTime(), TimeUnit.NANOSECONDS);
+  }
+
+  private static String noReply(Duration limit) {
+    return "no complete reply within " + seconds(limit);
   }
 
   /** A body that notes when it is asked for: by then there is a connection, TLS included. */
@@ -891,99 +969,25 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  /** Receives one reply, and keeps what came of it, also when the rest never comes. */
-  private static final class Receiver implements BodyHandler<Void>, BodySubscriber<Void> {
-    private final CompletableFuture<Void> done = new CompletableFuture<>();
-    private final List<ByteBuffer> parts = new ArrayList<>();
-    private final int maxReplyBytes;
-    private ResponseInfo head; // null: none came
-    private Flow.Subscription source;
-    private int room;
-    private boolean cut;
-
-    private Receiver(int maxReplyBytes) {
-      this.maxReplyBytes = maxReplyBytes;
-    }
-
-    @Override
-    public synchronized BodySubscriber<Void> apply(ResponseInfo head) {
-      this.head = head;
-      room = Reply.isSuccess(head.statusCode()) ? maxReplyBytes : MAX_ERROR_BODY;
-      return this;
-    }
-
-    @Override
-    public CompletionStage<Void> getBody() {
-      return done;
-    }
-
-    @Override
-    public synchronized void onSubscribe(Flow.Subscription source) {
-      this.source = source;
-      source.request(Long.MAX_VALUE);
-    }
-
-    @Override
-    public synchronized void onNext(List<ByteBuffer> buffers) {
-      for (ByteBuffer buffer : buffers) {
-        int kept = Math.min(room, buffer.remaining());
-        parts.add(buffer.slice(buffer.position(), kept));
-        room -= kept;
-        cut |= kept < buffer.remaining();
-      }
-      if (cut) {
-        done.complete(null);
-        source.cancel();
-      }
-    }
-
-    @Override
-    public void onError(Throwable error) {
-      done.completeExceptionally(error);
-    }
-
-    @Override
-    public void onComplete() {
-      done.complete(null);
-    }
-
-    /** What there is of a reply, or null if no status came. */
-    private synchronized Reply partialReply() {
-      return head == null ? null : reply(head.statusCode(), head.headers());
-    }
-
-    private synchronized Reply reply(int status, HttpHeaders headers) {
-      ByteBuffer body = ByteBuffer.allocate(parts.stream().mapToInt(ByteBuffer::remaining).sum());
-      parts.forEach(part -> body.put(part.duplicate()));
-      return new Reply(status, headers, body.array(), cut);
-    }
-  }
-
   // ---- what is repeated
 
-  /** Tells whether an attempt is repeated, were there time and retries left (B40-B47). */
-  static boolean shouldRepeat(Outcome outcome, Set<Integer> retryStatuses) {
-    if (outcome instanceof Failure failure) {
-      Throwable cause = failure.cause;
-      if (cause instanceof TimeoutException || cause instanceof HttpTimeoutException) {
-        return cause instanceof HttpConnectTimeoutException; // nothing was sent
-      }
-      if (cause instanceof SSLException) {
-        return isClosedInTls(cause);
-      }
-      return cause instanceof IOException || cause instanceof NumberFormatException; // of a length
+  /** Tells whether an attempt is repeated, were there time and retries left (B30, B40-B47). */
+  static boolean shouldRepeat(ScoringException failure, Set<Integer> retryStatuses) {
+    if (failure instanceof TransportException transport) {
+      return transport.network;
     }
-    Reply reply = (Reply) outcome;
-    if (reply.status == 424) {
-      String reason = reply.header("ms-azureml-model-error-reason");
-      if (reason.equals("model_not_ready")
-          || reason.equals("too_few_model_instance")
-          || reply.header("ms-azureml-model-error-statuscode").equals("429")) {
-        return true;
-      }
+    if (!(failure instanceof ServiceException service)) {
+      return false; // a wrong reply
     }
-    boolean ofScript = (reply.status == 500 || reply.status == 502) && reply.runFunctionFailed();
-    return retryStatuses.contains(reply.status) && !ofScript;
+    if (service.status == 424
+        && (service.modelReason.equals("model_not_ready")
+            || service.modelReason.equals("too_few_model_instance")
+            || service.modelStatus.equals("429"))) {
+      return true;
+    }
+    boolean ofScript =
+        (service.status == 500 || service.status == 502) && service.runFunctionFailed;
+    return retryStatuses.contains(service.status) && !ofScript;
   }
 
   /** The wait before a retry, the first being number 0, for a random number from 0 to 1 (B48). */
@@ -996,26 +1000,23 @@ public final class ScoringClient implements AutoCloseable {
   /** How long the service asks to wait, if it does (B49, C41). */
   static Optional<Duration> retryHint(HttpHeaders headers, Instant now) {
     for (String name : List.of("retry-after-ms", "x-ms-retry-after-ms", "retry-after")) {
-      String value = headers.firstValue(name).orElse("").strip();
+      String value = headers.firstValue(name).orElse("");
+      Duration unit = name.endsWith("-ms") ? Duration.ofMillis(1) : Duration.ofSeconds(1);
       if (value.matches("0*[0-9]{1,9}")) {
-        long count = Long.parseLong(value);
-        return Optional.of(
-            name.endsWith("-ms") ? Duration.ofMillis(count) : Duration.ofSeconds(count));
+        return Optional.of(unit.multipliedBy(Long.parseLong(value)));
       }
       if (value.matches("[0-9]+")) {
         return Optional.of(LONGEST_HINT);
       }
-      if (name.equals("retry-after")) {
-        String date = value.replaceFirst("^[A-Z][a-z]{2}, ", "day, "); // which is not compared
-        try {
-          Duration wait = Duration.between(now, HTTP_DATE.parse(date, Instant::from));
-          return Optional.of(wait.isNegative() ? Duration.ZERO : shorter(wait, LONGEST_HINT));
-        } catch (DateTimeParseException neither) {
-          return Optional.empty();
-        }
-      }
     }
-    return Optional.empty();
+    String date = headers.firstValue("retry-after").orElse("");
+    try { // the name of the day is not compared
+      date = date.replaceFirst("^[A-Z][a-z]{2}, ", "day, ");
+      Duration wait = Duration.between(now, HTTP_DATE.parse(date, Instant::from));
+      return Optional.of(wait.isNegative() ? Duration.ZERO : shorter(wait, LONGEST_HINT));
+    } catch (DateTimeParseException none) {
+      return Optional.empty();
+    }
   }
 
   private static final Duration LONGEST_HINT = Duration.ofSeconds(999_999_999);
@@ -1038,10 +1039,11 @@ public final class ScoringClient implements AutoCloseable {
       this.time = time;
     }
 
-    /** Returns a token; waits for one if need be, at most as long as the call may take. */
-    private String get(Call call) throws InterruptedException {
+    /** Returns a token that is fresh and was not refused, unless there is no other. */
+    private String get(Call call, String refused) throws InterruptedException {
       FutureTask<AccessToken> needed;
       synchronized (this) {
+        drop(refused);
         if (token != null && (token.refreshBy == null || time.now().isBefore(token.refreshBy))) {
           return token.token;
         }
@@ -1053,16 +1055,22 @@ public final class ScoringClient implements AutoCloseable {
         needed = fetch;
       }
       try {
-        return needed.get(call.left().toNanos(), TimeUnit.NANOSECONDS).token;
+        String fetched = needed.get(call.left().toNanos(), TimeUnit.NANOSECONDS).token;
+        drop(refused); // the same again
+        return fetched;
       } catch (TimeoutException e) {
-        String what = "no token within " + seconds(call.limit);
-        throw transportError(call, new Failure(what, true, e));
+        throw call.transportError(
+            new TimeoutException("no token within " + seconds(call.limit)), false);
       } catch (ExecutionException e) {
+        synchronized (this) {
+          if (token != null && !token.token.equals(refused)) {
+            return token.token; // which is merely due; the next call asks again
+          }
+        }
         throw ScoringClient.<RuntimeException>unchanged(e.getCause());
       }
     }
 
-    /** Forgets a token that the service refused, unless there is another already. */
     private synchronized void drop(String refused) {
       if (token != null && token.token.equals(refused)) {
         token = null;
@@ -1070,24 +1078,19 @@ public final class ScoringClient implements AutoCloseable {
     }
 
     private AccessToken fetch() {
+      AccessToken good = null;
       try {
         AccessToken fetched = provider.fetch();
-        check(fetched != null, "the token provider returned null");
-        checkHeader("token", fetched.token, "[^!-~]", NEWLINE);
-        return finish(fetched);
-      } catch (Throwable e) {
-        AccessToken old = finish(null);
-        if (old == null) {
-          throw e;
+        check(fetched != null, "the token provider must return an AccessToken, not null");
+        checkHeader("token", fetched.token, NOT_IN_CREDENTIAL, NEWLINE);
+        good = fetched;
+      } finally {
+        synchronized (this) {
+          fetch = null;
+          token = good == null ? token : good;
         }
-        return old; // the next call asks again
       }
-    }
-
-    private synchronized AccessToken finish(AccessToken fetched) {
-      fetch = null;
-      token = fetched == null ? token : fetched;
-      return token;
+      return good;
     }
   }
 
@@ -1099,103 +1102,117 @@ public final class ScoringClient implements AutoCloseable {
 
   // ---- what one attempt came to
 
-  /** What one attempt came to. */
-  sealed interface Outcome permits Reply, Failure {}
+  /** A reply as it comes. What came is kept, also when the rest never does. */
+  private static final class Reply implements BodyHandler<Void> {
+    private final ByteArrayOutputStream body = new ByteArrayOutputStream();
+    private final CompletableFuture<Void> full = new CompletableFuture<>();
+    private final int maxReplyBytes;
+    private volatile ResponseInfo head; // null: none came
 
-  /** A status, and what is kept of the body that came with it; {@code cut}: more came than that. */
-  record Reply(int status, HttpHeaders headers, byte[] body, boolean cut) implements Outcome {
-    private boolean isSuccess() {
-      return isSuccess(status);
+    private Reply(int maxReplyBytes) {
+      this.maxReplyBytes = maxReplyBytes;
     }
 
-    private static boolean isSuccess(int status) {
-      return status / 100 == 2;
+    @Override
+    public BodySubscriber<Void> apply(ResponseInfo head) {
+      this.head = head;
+      return BodySubscribers.ofByteArrayConsumer(part -> part.ifPresent(this::add));
+    }
+
+    private synchronized void add(byte[] part) {
+      int room = (isError() ? MAX_ERROR_BODY : maxReplyBytes) - body.size();
+      body.write(part, 0, Math.min(room, part.length));
+      if (part.length > room) {
+        full.complete(null);
+      }
+    }
+
+    private boolean isBegun() {
+      return head != null;
+    }
+
+    private boolean isError() {
+      return isBegun() && status() / 100 != 2;
+    }
+
+    private int status() {
+      return head.statusCode();
     }
 
     private String header(String name) {
-      return headers.firstValue(name).orElse("");
+      return head.headers().firstValue(name).orElse("");
     }
 
-    private boolean runFunctionFailed() {
-      return header("x-ms-run-function-failed").equalsIgnoreCase("true");
+    private synchronized byte[] body() {
+      return body.toByteArray();
     }
   }
 
-  /** No reply, or a success that broke off. */
-  record Failure(String what, boolean timedOut, Throwable cause) implements Outcome {}
-
-  /** Lets through a success that came whole and as it was asked for. */
-  private Reply accepted(Call call, Reply reply) {
-    String encoding = String.join(", ", reply.headers.allValues("Content-Encoding"));
+  /** Makes a value of a success that came whole and as it was asked for. */
+  private <T> T read(Call call, Reply reply, Reader<T> reader) {
+    byte[] body = reply.body();
+    if (reply.isError()) {
+      throw call.serviceError(reply, body);
+    }
+    String encoding = String.join(", ", reply.head.headers().allValues("Content-Encoding"));
     if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
       String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
-      Reply unreadable = new Reply(reply.status, reply.headers, new byte[0], false);
-      throw replyError(call, reason, unreadable);
+      throw call.replyError(reason, new byte[0]);
     }
-    if (reply.cut) {
-      throw replyError(call, "the reply is larger than " + maxReplyBytes + " bytes", reply);
+    if (reply.full.isDone()) {
+      throw call.replyError("the reply is larger than " + maxReplyBytes + " bytes", body);
     }
-    return reply;
+    try {
+      return reader.read(body);
+    } catch (WrongReply wrong) {
+      throw call.replyError(wrong.getMessage(), body);
+    }
   }
 
-  /**
-   * What an attempt came to that did not end well: after an error's status that status, whatever
-   * becomes of the body (B50).
-   */
-  private Outcome failure(Duration limit, Receiver receiver, Throwable cause) {
-    if (cause instanceof Error error) {
-      throw error;
-    }
-    Reply partial = receiver == null ? null : receiver.partialReply();
-    if (partial != null && !partial.isSuccess()) {
-      return partial;
-    }
-    boolean timedOut = cause instanceof TimeoutException || cause instanceof HttpTimeoutException;
-    return new Failure(whatHappened(limit, partial != null, cause), timedOut, cause);
-  }
+  /** Why there is no whole reply. The network may be tried again, all else lasts. */
+  record Loss(String words, boolean network, boolean timedOut) {}
 
-  private String whatHappened(Duration limit, boolean begun, Throwable cause) {
+  /** Explains why there is no reply, or not all of one that had begun. Often only words tell. */
+  static Loss explain(Throwable cause, boolean begun) {
+    String words = String.valueOf(cause.getMessage());
+    if (cause instanceof TimeoutException || cause instanceof HttpTimeoutException) {
+      return new Loss(words, cause instanceof HttpConnectTimeoutException, true);
+    } else if (words.startsWith("Header size too big")) {
+      return new Loss("the headers of the reply are too large", false, false);
+    }
+    Optional<Throwable> tls = causes(cause).filter(SSLException.class::isInstance).findFirst();
+    if (tls.isPresent() && !begun) { // at times it is the cause of a lost connection
+      String refusal = String.valueOf(tls.get().getMessage());
+      return refusal.startsWith("Remote host ")
+          ? new Loss("the connection was closed inside TLS", true, false)
+          : new Loss("TLS failed: " + refusal, false, false);
+    }
     Throwable root = causes(cause).reduce((outer, inner) -> inner).orElseThrow();
-    String message = String.valueOf(cause.getMessage());
-    if (cause instanceof TimeoutException) {
-      return "no complete reply within " + seconds(limit);
-    } else if (cause instanceof HttpConnectTimeoutException) { // our own, or the HTTP client's
-      boolean own = message.startsWith("no connection within") || connectTimeout == null;
-      return own ? message : noConnection(connectTimeout);
-    } else if (root instanceof UnresolvedAddressException) {
-      return "the host name cannot be resolved";
-    } else if (cause instanceof ConnectException) { // which has no message when refused
-      return cause.getMessage() == null ? "connection refused" : "cannot connect: " + message;
-    } else if (cause instanceof SSLException) {
-      return isClosedInTls(cause)
-          ? "the connection was closed inside TLS"
-          : "TLS failed: " + message;
-    } else if (String.valueOf(root.getMessage()).startsWith("Connection reset")) {
-      return "the connection was reset";
+    String what;
+    if (root instanceof UnresolvedAddressException) {
+      what = "the host name cannot be resolved";
+    } else if (cause instanceof ConnectException && cause.getMessage() == null) {
+      what = "connection refused";
+    } else if (String.valueOf(root.getMessage()).matches("Connection reset.*|Broken pipe")) {
+      what = "the connection was reset";
     } else if (root instanceof EOFException) {
-      return begun ? "the reply was cut off" : "the connection was closed before the reply";
-    } else if (cause instanceof ProtocolException || cause instanceof NumberFormatException) {
-      return "the reply is not valid HTTP: " + message;
+      what = begun ? "the reply was cut off" : "the connection was closed before the reply";
+    } else if (begun
+        || cause instanceof ProtocolException
+        || cause instanceof NumberFormatException) { // of a length
+      what = "the reply is not valid HTTP";
+    } else {
+      what = words.replaceFirst("^" + TUNNEL_FAILED, "the proxy refused the tunnel: ");
     }
-    return message;
-  }
-
-  /** Tells a connection that ended inside the handshake from TLS that refuses: only words do. */
-  private static boolean isClosedInTls(Throwable error) {
-    return String.valueOf(error.getMessage()).startsWith("Remote host ");
-  }
-
-  private static String noConnection(Duration limit) {
-    return "no connection within " + seconds(limit);
+    return new Loss(what, true, false);
   }
 
   private static Stream<Throwable> causes(Throwable error) {
     return Stream.iterate(error, Objects::nonNull, Throwable::getCause);
   }
 
-  private Optional<Duration> hint(Outcome outcome) {
-    return outcome instanceof Reply reply ? retryHint(reply.headers, time.now()) : Optional.empty();
-  }
+  private static final int MAX_ERROR_BODY = 64 << 10; // bytes that are kept (B54)
+  private static final String TUNNEL_FAILED = "Tunnel failed, got: ";
 
   // ---- errors
 
@@ -1204,10 +1221,13 @@ public final class ScoringClient implements AutoCloseable {
       permits ServiceException, TransportException, ReplyException {
     private static final long serialVersionUID = 1L;
     private final int attempts;
+    final String reason;
 
-    private ScoringException(String text, int attempts, Throwable cause) {
-      super(text, cause);
-      this.attempts = attempts;
+    private ScoringException(
+        Call call, String reason, String excerpt, String requestId, Throwable cause) {
+      super(call.describe(joined(reason, excerpt), requestId), cause);
+      this.attempts = call.attempts;
+      this.reason = reason;
     }
 
     /**
@@ -1217,6 +1237,15 @@ public final class ScoringClient implements AutoCloseable {
      */
     public int attempts() {
       return attempts;
+    }
+
+    /**
+     * Returns what the last attempt came to, which the text of the exception says too.
+     *
+     * @return the reason, in words
+     */
+    public String reason() {
+      return reason;
     }
   }
 
@@ -1233,16 +1262,22 @@ public final class ScoringClient implements AutoCloseable {
     private final boolean runFunctionFailed;
     private final Duration retryAfter; // null: none
 
-    private ServiceException(Call call, Reply reply, String requestId, Duration retryAfter) {
-      super(errorText(call, requestId, reason(call, reply)), call.attempts, null);
-      status = reply.status;
-      serviceMessage = message(call, reply);
-      body = reply.body;
+    private ServiceException(
+        Call call,
+        Reply reply,
+        byte[] body,
+        String message,
+        String requestId,
+        Duration retryAfter) {
+      super(call, joined(String.valueOf(reply.status()), message), "", requestId, null);
+      status = reply.status();
+      serviceMessage = message;
+      this.body = body;
       this.requestId = requestId;
-      clientRequestId = call.clientRequestId;
+      clientRequestId = call.id;
       modelStatus = reply.header("ms-azureml-model-error-statuscode");
-      modelReason = hide(reply.header("ms-azureml-model-error-reason"), call.credentials);
-      runFunctionFailed = reply.runFunctionFailed();
+      modelReason = call.hide(reply.header("ms-azureml-model-error-reason"));
+      runFunctionFailed = reply.header("x-ms-run-function-failed").equalsIgnoreCase("true");
       this.retryAfter = retryAfter;
     }
 
@@ -1307,7 +1342,7 @@ public final class ScoringClient implements AutoCloseable {
      * @return the reply's {@code ms-azureml-model-error-statuscode}
      */
     public OptionalInt modelStatus() {
-      return modelStatus.matches("[0-9]{1,4}")
+      return modelStatus.matches("[0-9]{3}")
           ? OptionalInt.of(Integer.parseInt(modelStatus))
           : OptionalInt.empty();
     }
@@ -1341,10 +1376,12 @@ public final class ScoringClient implements AutoCloseable {
   public static final class TransportException extends ScoringException {
     private static final long serialVersionUID = 1L;
     private final boolean timedOut;
+    private final boolean network; // another attempt may find it better
 
-    private TransportException(String text, int attempts, boolean timedOut, Throwable cause) {
-      super(text, attempts, cause);
-      this.timedOut = timedOut;
+    private TransportException(Call call, String reason, Loss loss, Throwable cause) {
+      super(call, reason, "", "", cause);
+      timedOut = loss.timedOut;
+      network = loss.network;
     }
 
     /**
@@ -1360,22 +1397,11 @@ public final class ScoringClient implements AutoCloseable {
   /** A 2xx answer that is not what was asked for. */
   public static final class ReplyException extends ScoringException {
     private static final long serialVersionUID = 1L;
-    private final String reason;
     private final String excerpt;
 
-    private ReplyException(String text, int attempts, String reason, String excerpt) {
-      super(text, attempts, null);
-      this.reason = reason;
+    private ReplyException(Call call, String reason, String excerpt) {
+      super(call, reason, excerpt, "", null);
       this.excerpt = excerpt;
-    }
-
-    /**
-     * Returns what is wrong with the answer.
-     *
-     * @return the reason, in words
-     */
-    public String reason() {
-      return reason;
     }
 
     /**
@@ -1388,102 +1414,29 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  private ScoringException error(Call call, Outcome outcome) {
-    return outcome instanceof Failure failure
-        ? transportError(call, failure)
-        : serviceError(call, (Reply) outcome);
+  private static String joined(String what, String text) {
+    String line = printable(text);
+    return line.isEmpty() ? what : what + ": " + line;
   }
 
-  private ServiceException serviceError(Call call, Reply reply) {
-    String id = reply.header("x-request-id");
-    String requestId = hide(id.isEmpty() ? reply.header("x-ms-request-id") : id, call.credentials);
-    return new ServiceException(call, reply, requestId, hint(reply).orElse(null));
+  /** A pattern of a credential, also as JSON may escape it. */
+  private static Pattern spell(String credential) {
+    return Pattern.compile(
+        credential
+            .chars()
+            .mapToObj(c -> String.format(Locale.ROOT, "(?:\\\\?\\x%02x|\\\\u00(?i:%1$02x))", c))
+            .collect(Collectors.joining()));
   }
 
-  private static TransportException transportError(Call call, Failure failure) {
-    // An exception may quote a reply that echoes the credential, and a log shows its text.
-    boolean quotes =
-        causes(failure.cause)
-            .map(Throwable::toString)
-            .anyMatch(text -> !hide(text, call.credentials).equals(replaceHalves(text)));
-    return new TransportException(
-        errorText(call, "", reason(call, failure)),
-        call.attempts,
-        failure.timedOut,
-        quotes ? null : failure.cause);
-  }
-
-  private static ReplyException replyError(Call call, String why, Reply reply) {
-    int enough = Math.min(reply.body.length, 4 * MAX_TEXT); // a character has at most 4 bytes
-    String start = new String(reply.body, 0, enough, StandardCharsets.UTF_8);
-    String excerpt = printable(hide(start, call.credentials));
-    String reason = printable(hide(why, call.credentials));
-    String shown = excerpt.isEmpty() ? reason : reason + ": " + excerpt;
-    return new ReplyException(errorText(call, "", shown), call.attempts, reason, excerpt);
-  }
-
-  /** What an attempt came to, on one line. */
-  private static String reason(Call call, Outcome outcome) {
-    if (outcome instanceof Failure failure) {
-      return printable(hide(failure.what, call.credentials));
-    }
-    Reply reply = (Reply) outcome;
-    String message = printable(message(call, reply));
-    return message.isEmpty() ? String.valueOf(reply.status) : reply.status + ": " + message;
-  }
-
-  private static String message(Call call, Reply reply) {
-    return hide(serviceMessage(reply.body), call.credentials);
-  }
-
-  /** The text of an error, on one line (B63). */
-  private static String errorText(Call call, String requestId, String what) {
-    String target = printable(hide(withoutQuery(call.uri), call.credentials));
-    String attempts = call.attempts + (call.attempts == 1 ? " attempt" : " attempts");
-    String id = requestId.isEmpty() ? "" : ", request id " + printable(requestId);
-    return call.method + " " + target + ": " + what + " (" + attempts + id + ")";
-  }
-
-  /** Hides credentials in a text from outside, and the beginning of one where it was cut (B21). */
-  private static String hide(String text, Set<String> credentials) {
-    String hidden = replaceHalves(text);
-    List<String> longestFirst =
-        credentials.stream().sorted(Comparator.comparingInt(String::length).reversed()).toList();
-    for (String credential : longestFirst) {
-      var spelled = new StringBuilder(); // as JSON may escape it
-      for (char c : credential.toCharArray()) {
-        spelled.append(
-            String.format(
-                Locale.ROOT, "(?:\\\\?%s|\\\\u00(?i:%02x))", Pattern.quote("" + c), (int) c));
-      }
-      hidden = Pattern.compile(spelled.toString()).matcher(hidden).replaceAll("***");
-      for (int length = credential.length() - 1; length > 3; length--) {
-        if (hidden.endsWith(credential.substring(0, length))) {
-          hidden = hidden.substring(0, hidden.length() - length) + "***";
-        }
-      }
-    }
-    return hidden;
-  }
-
-  /** Half a surrogate pair has no UTF-8. */
-  private static String replaceHalves(String text) {
-    return HALVES.matcher(text).replaceAll("\uFFFD");
-  }
-
-  /** One line of at most 300 characters. */
+  /** One line of at most 300 characters, of a text from outside. */
   private static String printable(String text) {
-    String line = UNPRINTABLE.matcher(text).replaceAll(" ");
+    String line = UNPRINTABLE.matcher(text).replaceAll(" ").strip();
     return line.codePointCount(0, line.length()) <= MAX_TEXT
         ? line
-        : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT));
+        : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT - 1)) + "…";
   }
 
-  // Bytes of an error's body that are kept (B54), characters of a foreign text that are shown.
-  private static final int MAX_ERROR_BODY = 64 << 10;
   private static final int MAX_TEXT = 300;
-
-  private static final Pattern HALVES = Pattern.compile("\\p{Cs}");
 
   // Control characters, ends of lines, what turns the direction of writing.
   private static final Pattern UNPRINTABLE =
@@ -1539,9 +1492,9 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   /** Refuses what cannot travel in a header (C11); {@link HttpRequest} would show it. */
-  private static void checkHeader(String name, String value, String unfit, String advice) {
+  private static void checkHeader(String name, String value, Pattern unfit, String advice) {
     check(!value.isEmpty(), "the " + name + " is empty");
-    checkCharacters(name, value, Pattern.compile(unfit), "cannot be sent in a header", advice);
+    checkCharacters(name, value, unfit, "cannot be sent in a header", advice);
   }
 
   private static void checkCharacters(
@@ -1554,6 +1507,7 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private static Duration checkTime(String name, Duration time) {
+    Objects.requireNonNull(time, name);
     check(!time.isNegative() && !time.isZero(), name + " must be positive");
     return shorter(time, CENTURY);
   }
@@ -1583,6 +1537,8 @@ public final class ScoringClient implements AutoCloseable {
 
   private static final String NEWLINE = " (a trailing newline?)";
 
+  private static final Pattern NOT_IN_CREDENTIAL = Pattern.compile("[^!-~]");
+  private static final Pattern NOT_IN_CONTENT_TYPE = Pattern.compile("^ |[^ -~]| $");
   private static final Pattern NOT_IN_URI = Pattern.compile("[^!-~]|[\"<>\\\\^`{|}]");
 
   // Escapes of letters, digits and -._~
@@ -1613,16 +1569,18 @@ public final class ScoringClient implements AutoCloseable {
 
   private static byte[] encodeJson(String json) {
     Objects.requireNonNull(json, "json");
-    check(isJson(json, false), "the payload is not JSON");
-    try { // String.getBytes would make a question mark of half a surrogate pair
-      ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(json));
-      return Arrays.copyOf(bytes.array(), bytes.limit());
-    } catch (CharacterCodingException e) {
-      throw new IllegalArgumentException("the payload is not JSON");
-    }
+    // Half a surrogate pair cannot be sent: String.getBytes makes a question mark of it.
+    boolean fit = isJson(json, false) && StandardCharsets.UTF_8.newEncoder().canEncode(json);
+    check(fit, "the payload is not JSON");
+    return json.getBytes(StandardCharsets.UTF_8);
   }
 
-  /** Why a 2xx reply is none that was asked for. */
+  /** Makes a value of the body of a success. */
+  private interface Reader<T> {
+    T read(byte[] body) throws WrongReply;
+  }
+
+  /** Why a success is none that was asked for. */
   private static final class WrongReply extends Exception {
     private static final long serialVersionUID = 1L;
 
@@ -1633,33 +1591,27 @@ public final class ScoringClient implements AutoCloseable {
 
   /** Reads an array with one finite number for each row (B51). */
   private static double[] readPredictions(byte[] body, int rows) throws WrongReply {
-    String text = decode(body);
+    String text = readJson(body);
     double[] predictions = new double[rows];
     int count = 0;
     try (JsonParser parser = LONG.createParser(text)) {
-      if (parser.nextToken() != JsonToken.START_ARRAY) {
-        throw notAnArray(text);
+      JsonToken token = parser.nextToken();
+      if (token != JsonToken.START_ARRAY) {
+        throw notAnArray(token, JSON.readTree(text));
       }
-      for (JsonToken token = parser.nextToken();
-          token != JsonToken.END_ARRAY;
-          token = parser.nextToken()) {
+      while ((token = parser.nextToken()) != JsonToken.END_ARRAY) {
         double value = token.isNumeric() ? Double.parseDouble(parser.getText()) : Double.NaN;
         if (!Double.isFinite(value)) {
           String what = token.isNumeric() ? "not a finite number" : kind(token) + ", not a number";
-          throw isJson(text, false)
-              ? new WrongReply("element " + count + " of the reply is " + what)
-              : notJson(text);
+          throw new WrongReply("element " + count + " of the reply is " + what);
         }
         if (count < rows) {
           predictions[count] = value;
         }
         count++;
       }
-      if (parser.nextToken() != null) {
-        throw notJson(text);
-      }
-    } catch (IOException e) {
-      throw notJson(text);
+    } catch (IOException e) { // JSON it is, but more than Jackson makes a tree of
+      throw new WrongReply("the reply is not an array");
     }
     if (count != rows) {
       throw new WrongReply("the reply has " + count + " predictions for " + rows + " rows");
@@ -1668,23 +1620,13 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   /** Says what came in place of an array, and in an object the text of its error (W09). */
-  private static WrongReply notAnArray(String text) {
-    JsonNode reply;
-    try {
-      reply = JSON.readTree(text);
-    } catch (JsonProcessingException e) {
-      return notJson(text);
-    }
-    if (reply.isMissingNode()) {
-      return notJson(text);
-    }
-    String reason = "the reply is " + kind(reply.asToken()) + ", not an array";
+  private static WrongReply notAnArray(JsonToken first, JsonNode reply) {
+    String reason = "the reply is " + kind(first) + ", not an array";
     if (reply.isTextual()) {
       return new WrongReply(reason + "; the scoring script probably calls json.dumps itself");
     }
     JsonNode error = reply.path("error");
-    String message = firstText(error.path("message"), error);
-    return new WrongReply(message.isEmpty() ? reason : reason + ": " + message);
+    return new WrongReply(joined(reason, firstText(error.path("message"), error)));
   }
 
   private static String kind(JsonToken token) {
@@ -1698,24 +1640,22 @@ public final class ScoringClient implements AutoCloseable {
     };
   }
 
-  /** Returns the text of one JSON value (B52). */
+  /** Returns the text of one JSON value, in UTF-8 whatever the reply's headers say (B52, C32). */
   private static String readJson(byte[] body) throws WrongReply {
-    String text = decode(body);
-    if (!isJson(text, false)) {
-      throw notJson(text);
+    String text = new String(body, StandardCharsets.UTF_8);
+    if (text.indexOf('\uFFFD') >= 0 // sent so, or put in place of what is no UTF-8
+        && !Arrays.equals(text.getBytes(StandardCharsets.UTF_8), body)) {
+      throw new WrongReply("the reply is not valid UTF-8");
     }
-    return text;
-  }
-
-  private static WrongReply notJson(String text) {
-    if (text.isBlank()) {
-      return new WrongReply("the reply is empty");
+    text = withoutMark(text);
+    if (isJson(text, false)) {
+      return text;
+    } else if (text.isBlank()) {
+      throw new WrongReply("the reply is empty");
+    } else if (isJson(text, true)) { // what Python's json.dumps makes of a NaN (W09)
+      throw new WrongReply("the reply contains NaN or Infinity, which is not JSON");
     }
-    // What Python's json.dumps makes of a NaN (W09).
-    return new WrongReply(
-        isJson(text, true)
-            ? "the reply contains NaN or Infinity, which is not JSON"
-            : "the reply is not JSON");
+    throw new WrongReply("the reply is not JSON");
   }
 
   /** Tells whether a text is one JSON value, without making anything of it. */
@@ -1728,19 +1668,6 @@ public final class ScoringClient implements AutoCloseable {
     } catch (IOException notJson) {
       return false;
     }
-  }
-
-  /** Reads UTF-8, whatever the reply's headers say (C32). */
-  private static String decode(byte[] body) throws WrongReply {
-    String text = new String(body, StandardCharsets.UTF_8);
-    if (text.indexOf('\uFFFD') >= 0) { // sent so, or put in place of what is no UTF-8
-      try {
-        StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(body));
-      } catch (CharacterCodingException e) {
-        throw new WrongReply("the reply is not valid UTF-8");
-      }
-    }
-    return withoutMark(text);
   }
 
   /** The text without a leading byte order mark. */
@@ -1768,7 +1695,7 @@ public final class ScoringClient implements AutoCloseable {
   private static String firstText(JsonNode... candidates) {
     return Stream.of(candidates)
         .filter(JsonNode::isTextual)
-        .map(JsonNode::textValue)
+        .map(node -> HALVES.matcher(node.textValue()).replaceAll("\uFFFD"))
         .filter(text -> !text.isBlank())
         .findFirst()
         .orElse("");
@@ -1795,7 +1722,11 @@ public final class ScoringClient implements AutoCloseable {
   private static final JsonMapper JSON =
       JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
 
-  private static final Pattern HEALTHY = Pattern.compile("\\s*(Healthy|\"Healthy\")\\s*");
+  // Halves of surrogate pairs, which JSON can spell and UTF-8 cannot.
+  private static final Pattern HALVES = Pattern.compile("\\p{Cs}");
+
+  private static final Pattern HEALTHY =
+      Pattern.compile("\uFEFF?[ \\t\\r\\n]*(\"?)Healthy\\1[ \\t\\r\\n]*");
   private static final Pattern HTML_PAGE = Pattern.compile("(?i)<(!doctype|html|head|body)\\b");
   private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
 
@@ -1809,7 +1740,7 @@ public final class ScoringClient implements AutoCloseable {
         HttpClient.newBuilder()
             .version(HttpClient.Version.HTTP_1_1)
             .followRedirects(HttpClient.Redirect.NEVER)
-            .connectTimeout(connectTimeout) // closes a socket that does not connect
+            .connectTimeout(connectTimeout.plusSeconds(1)) // closes a socket that nobody waits for
             .sslParameters(tls);
     if (caFile != null) {
       http.sslContext(trusting(caFile));

@@ -159,6 +159,14 @@ class ServiceErrorTest {
   }
 
   // Proves B61.
+  @ParameterizedTest
+  @ValueSource(strings = {"42", "4290", "-42", "4 2", "４２９", ""})
+  void aModelStatusThatIsNotThreeDigitsIsNone(String status) throws Exception {
+    ServiceException error = error("424 No\nms-azureml-model-error-statuscode: " + status, "");
+    assertEquals(OptionalInt.empty(), error.modelStatus());
+  }
+
+  // Proves B61.
   @Test
   void fieldsThatTheReplyLacksAreEmpty() throws Exception {
     ServiceException error =
@@ -191,7 +199,8 @@ class ServiceErrorTest {
     ServiceException error = error("400 No", "é\n".repeat(50_000));
     assertEquals(64 * 1024, error.body().length);
     assertEquals(
-        "POST http://host/a/score: 400: " + "é ".repeat(150) + " (1 attempt)", withoutPort(error));
+        "POST http://host/a/score: 400: " + "é ".repeat(149) + "é… (1 attempt)",
+        withoutPort(error));
   }
 
   // Proves B50.

@@ -259,7 +259,7 @@ class TokenTest {
         "``             | the token is empty",
         "`hunter2\n`    | the token has a character that cannot be sent in a header at position 7 (a trailing newline?)",
         "`hunter2\r\nX: 1` | the token has a character that cannot be sent in a header at position 7 (a trailing newline?)",
-        "                | the token provider returned null"
+        "                | the token provider must return an AccessToken, not null"
       })
   // Proves B20, B24.
   void aTokenThatCannotTravelIsAnArgumentError(String token, String message) {

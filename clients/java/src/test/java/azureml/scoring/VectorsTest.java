@@ -117,11 +117,19 @@ class VectorsTest {
             statuses.clear();
             vector.get("retry_statuses").forEach(status -> statuses.add(status.intValue()));
           }
-          ScoringClient.Reply reply =
-              new ScoringClient.Reply(
-                  vector.get("status").intValue(), headers(vector), new byte[0], false);
-          assertEquals(
-              vector.get("repeated").booleanValue(), ScoringClient.shouldRepeat(reply, statuses));
+          StringBuilder reply = new StringBuilder(vector.get("status").asText() + " X");
+          for (JsonNode header : vector.get("headers")) {
+            reply.append("\n" + header.get(0).asText() + ": " + header.get(1).asText());
+          }
+          try (ScriptedServer server = ScriptedServer.replying(reply.toString(), "");
+              ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
+            ScoringClient.ScoringException error =
+                assertThrows(
+                    ScoringClient.ScoringException.class,
+                    () -> client.score(new double[][] {{1.5}}));
+            assertEquals(
+                vector.get("repeated").booleanValue(), ScoringClient.shouldRepeat(error, statuses));
+          }
         });
   }
 
