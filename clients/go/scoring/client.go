@@ -590,7 +590,7 @@ func explain(err error, at stage) (reason string, network bool) {
 		return fmt.Sprintf("no %s within %v s", at.missing, time.Duration(limit).Seconds()), at == connecting
 	case at != receiving && tlsRefusal.MatchString(text), errors.Is(err, http.ErrSchemeMismatch):
 		return "TLS failed: " + text, false
-	case strings.HasPrefix(text, "net/http: server response headers exceeded"):
+	case strings.Contains(text, "server response headers exceeded"):
 		return "the headers of the reply are too large", false
 	case errors.As(err, new(*net.DNSError)):
 		return "the host name cannot be resolved", true

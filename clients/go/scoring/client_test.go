@@ -460,6 +460,12 @@ func TestServiceErrorWithoutHeaders(t *testing.T) {
 	if want := "POST " + service.uri + ": 500 (1 attempt, request id second)"; err.Error() != want {
 		t.Errorf("text %q, want %q", err, want)
 	}
+	for text, want := range map[string]int{"503": 503, "099": 99, "": 0, "50": 0, "0503": 0, "+50": 0, "5e2": 0} {
+		service := serve(t, reply(424, "", "ms-azureml-model-error-statuscode: "+text))
+		if got := scoreError[*ServiceError](t, newClient(t, service.uri, Options{})).ModelStatus; got != want {
+			t.Errorf("a model status of %q is read as %d, want %d", text, got, want)
+		}
+	}
 }
 
 // Proves B15, B40, B48, B60.
@@ -513,6 +519,17 @@ func TestNoWholeReply(t *testing.T) {
 	}
 }
 
+// Headers that are larger than net/http reads would come again.
+func TestHeadersTooLarge(t *testing.T) {
+	t.Parallel()
+	line := "X: " + strings.Repeat("x", 1<<16) + "\r\n"
+	service := serve(t, bytesOf("HTTP/1.1 200 OK\r\n"+strings.Repeat(line, 11<<4)+"\r\n[1.5, 2.5]", false))
+	err := scoreError[*TransportError](t, newClient(t, service.uri, Options{}))
+	if want := "POST " + service.uri + ": the headers of the reply are too large (1 attempt)"; err.Error() != want || err.Timeout() || len(service.got()) != 1 {
+		t.Errorf("got %q after %d requests, want %q", err, len(service.got()), want)
+	}
+}
+
 // Proves B40, B64.
 func TestRefused(t *testing.T) {
 	t.Parallel()
@@ -539,7 +556,7 @@ func TestStaleConnection(t *testing.T) {
 	}})
 	scoreTwo(t, client)
 	scoreTwo(t, client)
-	if got := len(service.got()); got != 3 || len(retries) != 1 {
+	if got := len(service.got()); got != 3 || len(retries) != 1 || retries[0].Reason != "the connection was closed before the reply" {
 		t.Errorf("%d requests, want 3, and the retries %v, want one", got, retries)
 	}
 }
