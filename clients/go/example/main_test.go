@@ -3,18 +3,18 @@ package main
 import (
 	"bytes"
 	"encoding/pem"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"azureml-scoring-clients/go/internal/program"
 )
 
 const (
@@ -22,22 +22,8 @@ const (
 	image = "../../test-vectors/digit.pgm"
 )
 
-// program is the built example: go run replaces every exit code but 0 by 1.
-var program string
-
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "example")
-	if err != nil {
-		panic(err)
-	}
-	program = filepath.Join(folder, "example.exe")
-	output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	if err != nil {
-		panic(string(output))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(folder)
-	os.Exit(code)
+	program.Main(m)
 }
 
 func write(t *testing.T, name, text string) string {
@@ -47,32 +33,6 @@ func write(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// example prepares a run, in the environment of the tests without settings of the network.
-func example(variables []string, arguments ...string) (command *exec.Cmd, stdout, stderr *bytes.Buffer) {
-	command = exec.Command(program, arguments...)
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(strings.ToUpper(variable), "=")
-		if !strings.HasPrefix(name, "SCORING_") && !strings.HasSuffix(name, "_PROXY") && !strings.HasPrefix(name, "SSL_CERT") {
-			command.Env = append(command.Env, variable)
-		}
-	}
-	command.Env = append(command.Env, variables...)
-	stdout, stderr = new(bytes.Buffer), new(bytes.Buffer)
-	command.Stdout, command.Stderr = stdout, stderr
-	return command, stdout, stderr
-}
-
-func check(t *testing.T, command *exec.Cmd, err error, code int) {
-	t.Helper()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	if got := command.ProcessState.ExitCode(); got != code {
-		t.Errorf("exit code %d, want %d", got, code)
-	}
 }
 
 // Over https, with a CA file, a busy service and the bytes of a file as they are.
@@ -97,14 +57,13 @@ func TestExample(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	ca := write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
-	command, stdout, stderr := example([]string{
+	code, stdout, log := program.New([]string{
 		"SCORING_URI=" + server.URL + "/score", "SCORING_TOKEN_FILE=" + write(t, "token", token+"\n"), "SCORING_CA_FILE=" + ca, "SCORING_TIMEOUT=30",
-	}, image)
-	check(t, command, command.Run(), 0)
-	if got := stdout.String(); got != "{\"digit\":  7}\n" {
-		t.Errorf("printed %q", got)
+	}, image).End(t)
+	if code != 0 || stdout != "{\"digit\":  7}\n" {
+		t.Errorf("exit %d, printed %q", code, stdout)
 	}
-	if log := stderr.String(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "retrying attempt=1 wait=") || !strings.Contains(log, `reason="503: busy ***"`) {
+	if strings.Count(log, "\n") != 1 || !strings.Contains(log, "retrying attempt=1 wait=") || !strings.Contains(log, `reason="503: busy ***"`) {
 		t.Errorf("logged %q", log)
 	}
 }
@@ -121,18 +80,15 @@ func TestCtrlC(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(server.Close)
-	command, stdout, stderr := example([]string{"SCORING_URI=" + server.URL, "SCORING_TOKEN_FILE=" + write(t, "token", token)}, image)
-	if err := command.Start(); err != nil {
+	run := program.New([]string{"SCORING_URI=" + server.URL, "SCORING_TOKEN_FILE=" + write(t, "token", token)}, image)
+	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
 	<-arrived
-	if err := command.Process.Signal(os.Interrupt); err != nil {
+	if err := run.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	check(t, command, command.Wait(), 130)
-	if stdout.String() != "" || stderr.String() != "cancelled\n" {
-		t.Errorf("printed %q, %q", stdout, stderr)
-	}
+	run.Check(t, 130, "", "cancelled\n")
 }
 
 func TestWhatIsWrong(t *testing.T) {
@@ -165,11 +121,7 @@ func TestWhatIsWrong(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			command, stdout, stderr := example(test.variables, test.arguments...)
-			check(t, command, command.Run(), test.code)
-			if stdout.String() != "" || stderr.String() != test.text {
-				t.Errorf("printed %q, %q, want %q", stdout, stderr, test.text)
-			}
+			program.New(test.variables, test.arguments...).Check(t, test.code, "", test.text)
 		})
 	}
 }

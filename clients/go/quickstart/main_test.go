@@ -2,17 +2,14 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
+
+	"azureml-scoring-clients/go/internal/program"
 )
 
 const (
@@ -20,55 +17,8 @@ const (
 	predictions = "[217.67978776218715, 224.78937091757172]"
 )
 
-// program is the built quickstart: go run replaces every exit code but 0 by 1.
-var program string
-
 func TestMain(m *testing.M) {
-	folder, err := os.MkdirTemp("", "quickstart")
-	if err != nil {
-		panic(err)
-	}
-	program = filepath.Join(folder, "quickstart")
-	if runtime.GOOS == "windows" {
-		program += ".exe"
-	}
-	output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput()
-	if err != nil {
-		panic(string(output))
-	}
-	code := m.Run()
-	_ = os.RemoveAll(folder)
-	os.Exit(code)
-}
-
-// environment is that of the tests, without network settings of the machine, and with these variables.
-func environment(variables ...string) (kept []string) {
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(strings.ToUpper(variable), "=")
-		if !strings.HasPrefix(name, "SCORING_") && !strings.HasSuffix(name, "_PROXY") {
-			kept = append(kept, variable)
-		}
-	}
-	return append(kept, variables...)
-}
-
-func run(t *testing.T, command *exec.Cmd) (code int, stdout, stderr string) {
-	t.Helper()
-	var out, diagnostics bytes.Buffer
-	command.Stdout, command.Stderr = &out, &diagnostics
-	err := command.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return command.ProcessState.ExitCode(), out.String(), diagnostics.String()
-}
-
-func quickstart(t *testing.T, variables ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	command := exec.Command(program)
-	command.Env = environment(variables...)
-	return run(t, command)
+	program.Main(m)
 }
 
 // service answers like the article's, to one key; every other one gets 401 and sees it echoed.
@@ -94,17 +44,9 @@ func service(t *testing.T) *httptest.Server {
 // The command of the README.
 func TestGoRun(t *testing.T) {
 	t.Parallel()
-	// A file that a test reads is an input to go test's cache; what a built program is made of is not.
-	if _, err := os.ReadFile("main.go"); err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command("go", "run", "./quickstart")
-	command.Dir = ".."
-	command.Env = environment("SCORING_URI="+service(t).URL+"/score", "SCORING_KEY="+key)
-	code, stdout, stderr := run(t, command)
-	if code != 0 || stdout != predictions+"\n" || stderr != "" {
-		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
-	}
+	run := program.Command([]string{"SCORING_URI=" + service(t).URL + "/score", "SCORING_KEY=" + key}, "go", "run", "./quickstart")
+	run.Dir = ".."
+	run.Check(t, 0, predictions+"\n", "")
 }
 
 func TestQuickstart(t *testing.T) {
@@ -148,10 +90,7 @@ func TestQuickstart(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			code, stdout, stderr := quickstart(t, test.variables...)
-			if code != test.code || stdout != test.stdout || stderr != test.stderr {
-				t.Errorf("exit %d, %q, %q; want %d, %q, %q", code, stdout, stderr, test.code, test.stdout, test.stderr)
-			}
+			program.New(test.variables).Check(t, test.code, test.stdout, test.stderr)
 		})
 	}
 }
@@ -164,7 +103,7 @@ func TestNoServer(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	code, stdout, stderr := quickstart(t, "SCORING_URI=http://"+address+"/score?code=hidden", "SCORING_KEY="+key)
+	code, stdout, stderr := program.New([]string{"SCORING_URI=http://" + address + "/score?code=hidden", "SCORING_KEY=" + key}).End(t)
 	if code != 1 || stdout != "" || !strings.HasPrefix(stderr, "cannot reach "+address+": ") || strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "hidden") {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
@@ -179,7 +118,7 @@ func TestTimeout(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	t.Cleanup(server.Close)
-	code, stdout, stderr := quickstart(t, "SCORING_URI="+server.URL, "SCORING_TIMEOUT=2")
+	code, stdout, stderr := program.New([]string{"SCORING_URI=" + server.URL, "SCORING_TIMEOUT=2"}).End(t)
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "Client.Timeout") || strings.Count(stderr, "\n") != 1 {
 		t.Errorf("exit %d, %q, %q", code, stdout, stderr)
 	}
