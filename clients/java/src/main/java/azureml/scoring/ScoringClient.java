@@ -804,20 +804,11 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   private void leave() {
-    // An HttpClient can be closed since Java 21.
-    if (users.decrementAndGet() == 0
-        && connectTimeout != null
-        && (Object) http instanceof AutoCloseable closeable) {
-      boolean interrupted = Thread.interrupted();
-      Thread.currentThread().interrupt(); // makes it shut down at once: nothing is under way
+    if (users.decrementAndGet() == 0 && connectTimeout != null) {
       try {
-        closeable.close();
-      } catch (Exception e) {
-        throw new IllegalStateException("the HTTP client cannot be closed", e); // it declares none
-      } finally {
-        if (!interrupted) {
-          Thread.interrupted();
-        }
+        HttpClient.class.getMethod("shutdownNow").invoke(http); // nothing is under way
+      } catch (ReflectiveOperationException e) {
+        // before Java 21 an HttpClient cannot be closed
       }
     }
   }
@@ -882,7 +873,8 @@ public final class ScoringClient implements AutoCloseable {
     if (left.isNegative() || left.isZero()) {
       throw call.transportError(new TimeoutException(noReply(limit)), false);
     }
-    Payload payload = new Payload(call.payload);
+    AtomicBoolean connected = new AtomicBoolean();
+    Payload payload = new Payload(BodyPublishers.ofByteArray(call.payload), connected);
     HttpRequest.Builder request =
         HttpRequest.newBuilder(call.uri)
             .version(HttpClient.Version.HTTP_1_1)
@@ -903,7 +895,7 @@ public final class ScoringClient implements AutoCloseable {
     CompletableFuture<?> response = http.sendAsync(request.build(), reply);
     try {
       Future<?> end = CompletableFuture.anyOf(response, reply.full);
-      Throwable failure = await(end, payload, last ? left : attemptTimeout, limit);
+      Throwable failure = await(end, connected, last ? left : attemptTimeout, limit);
       if (failure == null && !reply.isBegun()) { // what it says of other statuses of a proxy
         failure = new IOException(TUNNEL_FAILED + 407);
       }
@@ -921,7 +913,8 @@ public final class ScoringClient implements AutoCloseable {
    * limits do not do: that of connecting leaves out name look-up and proxies, that of a request
    * ends at the headers, and a body may drip for ever.
    */
-  private Throwable await(Future<?> response, Payload payload, Duration left, Duration limit)
+  private Throwable await(
+      Future<?> response, AtomicBoolean connected, Duration left, Duration limit)
       throws InterruptedException {
     long end = time.nanoTime() + left.toNanos();
     boolean own = connectTimeout != null && connectTimeout.compareTo(left) < 0;
@@ -930,7 +923,7 @@ public final class ScoringClient implements AutoCloseable {
         response.get((own ? connectTimeout : left).toNanos(), TimeUnit.NANOSECONDS);
         return null;
       } catch (TimeoutException e) {
-        if (!payload.connected) {
+        if (!connected.get()) {
           String words = "no connection within " + seconds(own ? connectTimeout : limit);
           return new HttpConnectTimeoutException(words);
         }
@@ -949,17 +942,10 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   /** A body that notes when it is asked for: by then there is a connection, TLS included. */
-  private static final class Payload implements BodyPublisher {
-    private final BodyPublisher bytes;
-    private volatile boolean connected;
-
-    private Payload(byte[] bytes) {
-      this.bytes = BodyPublishers.ofByteArray(bytes);
-    }
-
+  private record Payload(BodyPublisher bytes, AtomicBoolean connected) implements BodyPublisher {
     @Override
     public long contentLength() {
-      connected = true;
+      connected.set(true);
       return bytes.contentLength();
     }
 

@@ -5,24 +5,41 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.File;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import javax.tools.JavaCompiler;
+import javax.tools.ToolProvider;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Execution;
 import org.junit.jupiter.api.parallel.ExecutionMode;
 
-/** The example of real life as a reader runs it, in a process of its own. */
+/**
+ * The example of real life in a process of its own. One test runs {@code java Example.java} as a
+ * reader does, the others a class that was compiled once.
+ */
 @Execution(ExecutionMode.CONCURRENT)
 class ExampleProcessTest {
   private static final Path IMAGE = Path.of("../test-vectors/digit.pgm");
 
-  private static Program.Run example(Map<String, String> environment) throws Exception {
-    return Program.run(
-        environment,
-        List.of("-cp", System.getProperty("java.class.path"), "Example.java", IMAGE.toString()));
+  private static final String LIBRARIES = System.getProperty("java.class.path");
+
+  @TempDir private static Path classes;
+
+  private static Program.Run example(String classPath, String program, Map<String, String> env)
+      throws Exception {
+    return Program.run(env, List.of("-cp", classPath, program, IMAGE.toString()));
+  }
+
+  @BeforeAll
+  static void compile() {
+    JavaCompiler javac = ToolProvider.getSystemJavaCompiler();
+    String[] arguments = {"-cp", LIBRARIES, "-d", classes.toString(), "Example.java"};
+    assertEquals(0, javac.run(null, null, null, arguments));
   }
 
   @Test
@@ -34,6 +51,8 @@ class ExampleProcessTest {
             reply("200 OK", "{\"digit\":\n7}\n"))) {
       Program.Run run =
           example(
+              LIBRARIES,
+              "Example.java",
               Map.of("SCORING_URI", server.uri("/score"), "SCORING_TOKEN_FILE", token.toString()));
       assertEquals(0, run.status(), run.err());
       assertEquals("{\"digit\": 7}\n", run.out());
@@ -49,12 +68,14 @@ class ExampleProcessTest {
 
   @Test
   void saysWhatIsMissing() throws Exception {
+    String classPath = classes + File.pathSeparator + LIBRARIES;
     assertEquals(
         new Program.Run(2, "", "SCORING_TOKEN_FILE is not set\n"),
-        example(Map.of("SCORING_URI", "http://127.0.0.1:9/score")));
+        example(classPath, "Example", Map.of("SCORING_URI", "http://127.0.0.1:9/score")));
     Map<String, String> noFile =
         Map.of("SCORING_URI", "http://127.0.0.1:9/score", "SCORING_TOKEN_FILE", "no-such-file");
     assertEquals(
-        new Program.Run(1, "", "the token file cannot be read: no such file\n"), example(noFile));
+        new Program.Run(1, "", "the token file cannot be read: no such file\n"),
+        example(classPath, "Example", noFile));
   }
 }

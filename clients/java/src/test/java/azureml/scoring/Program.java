@@ -15,8 +15,9 @@ final class Program {
   /** Runs it to its end, without the JVM's and our own variables of this process. */
   static Run run(Map<String, String> environment, List<String> arguments) throws Exception {
     String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
-    // the option starts the JVM faster and changes nothing else
-    ProcessBuilder builder = new ProcessBuilder(java, "-XX:TieredStopAtLevel=1");
+    // the options start the JVM faster and change nothing else
+    ProcessBuilder builder =
+        new ProcessBuilder(java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC");
     builder.command().addAll(arguments);
     builder
         .environment()

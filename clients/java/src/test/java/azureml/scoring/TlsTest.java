@@ -79,6 +79,7 @@ class TlsTest {
       throws Exception {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "keytool").toString());
+    command.add("-J-XX:TieredStopAtLevel=1"); // starts faster
     command.addAll(List.of("-genkeypair", "-alias", alias, "-dname", name, "-keyalg", "EC"));
     command.addAll(List.of("-keystore", file.toString(), "-storepass", new String(PASSWORD)));
     command.addAll(List.of(more));

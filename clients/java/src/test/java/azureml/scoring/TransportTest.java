@@ -239,9 +239,9 @@ class TransportTest {
                 });
         ScoringClient client =
             OneAttempt.builder(server.uri("/score"))
-                .connectTimeout(Duration.ofSeconds(2))
+                .connectTimeout(Duration.ofSeconds(1))
                 .build()) {
-      CompletableFuture.delayedExecutor(2_200, java.util.concurrent.TimeUnit.MILLISECONDS)
+      CompletableFuture.delayedExecutor(1_100, java.util.concurrent.TimeUnit.MILLISECONDS)
           .execute(() -> proceed.complete(null));
       assertArrayEquals(new double[] {2.5}, client.score(ROWS));
     }
