@@ -71,7 +71,7 @@ func readToken(context.Context) (scoring.AccessToken, error) {
 		return scoring.AccessToken{}, fmt.Errorf("the token file cannot be read: %w", err)
 	}
 	token := strings.TrimRight(string(text), "\r\n") // editors end files so
-	return scoring.NewAccessToken(token, time.Now().Add(5*time.Minute)), nil
+	return scoring.AccessToken{Token: scoring.NewKey(token), RefreshBy: time.Now().Add(5 * time.Minute)}, nil
 }
 
 // logRetry logs a wait; its reason holds no secret.

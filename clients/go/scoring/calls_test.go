@@ -273,7 +273,7 @@ func TestNothingStaysBehind(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			client, service := piped(t, Options{TokenProvider: func(context.Context) (AccessToken, error) {
-				return NewAccessToken("token", time.Time{}), nil
+				return AccessToken{Token: NewKey("token")}, nil
 			}}, silence("HTTP/1.1 200 OK\r\n"))
 			ctx, cancel := context.WithCancel(t.Context())
 			var calls sync.WaitGroup

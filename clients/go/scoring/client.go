@@ -139,13 +139,8 @@ type TokenProvider func(ctx context.Context) (AccessToken, error)
 
 // AccessToken is what a [TokenProvider] returns. It prints without the token.
 type AccessToken struct {
-	token     Key
-	refreshBy time.Time
-}
-
-// NewAccessToken makes an [AccessToken] that is to be replaced from refreshBy on; the zero time: only after the service refused it.
-func NewAccessToken(token string, refreshBy time.Time) AccessToken {
-	return AccessToken{NewKey(token), refreshBy}
+	Token     Key
+	RefreshBy time.Time // from then on it is to be replaced; the zero time: only after the service refused it
 }
 
 // Retry is what [Options].OnRetry is told.
@@ -174,10 +169,10 @@ type Client struct {
 // size, options that exclude each other.
 func NewClient(scoringURI string, options Options) (*Client, error) {
 	uri, err := parseURI(scoringURI)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = checkOptions(options, uri)
 	}
-	if err := checkOptions(options, uri); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	options.Timeout = cmp.Or(options.Timeout, 100*time.Second)
@@ -516,18 +511,18 @@ func (t *tokenCache) fetch(fetch *tokenFetch) {
 	fetched, err := t.provider(ctx)
 	switch {
 	case err == nil:
-		err = refuse(unsendable("token", fetched.token.text()))
+		err = refuse(unsendable("token", fetched.Token.text()))
 	case ctx.Err() != nil:
 		err = timeLimit(t.timeout) // the provider's error says no more than that time ran out
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fetch.token, fetch.err = fetched.token.text(), err
+	fetch.token, fetch.err = fetched.Token.text(), err
 	switch {
 	case err != nil && t.token != "":
 		fetch.token, fetch.err = t.token, nil // which is merely due
 	case err == nil && fetch.token != t.refused:
-		t.token, t.until = fetch.token, fetched.refreshBy
+		t.token, t.until = fetch.token, fetched.RefreshBy
 	}
 	t.refused, t.current = "", nil
 	close(fetch.done)
@@ -550,9 +545,7 @@ var (
 // timeLimit is the cause of a context that one of our own time limits ended.
 type timeLimit time.Duration
 
-func (l timeLimit) Error() string {
-	return fmt.Sprintf("a time limit of %v s passed", time.Duration(l).Seconds())
-}
+func (l timeLimit) Error() string { return "no end within " + time.Duration(l).String() }
 func (l timeLimit) Timeout() bool { return true }
 
 // cancelled reports whether the caller, and not a time limit of ours, ended ctx.
@@ -932,7 +925,7 @@ func readPredictions(body []byte, rows int) ([]float64, error) {
 		return nil, err
 	}
 	value = bytes.Trim(value, jsonSpace)
-	switch kind := jsonKind(value); kind {
+	switch kind := cmp.Or(jsonKinds[value[0]], "number"); kind {
 	case "array":
 	case "string":
 		return nil, errors.New("the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself")
@@ -946,7 +939,7 @@ func readPredictions(body []byte, rows int) ([]float64, error) {
 	predictions := make([]float64, 0, min(rows, len(value)/2))
 	rest := bytes.TrimLeft(value[1:], jsonSpace)
 	for i := 0; rest[0] != ']'; i++ {
-		if kind := jsonKind(rest); kind != "number" {
+		if kind, found := jsonKinds[rest[0]]; found {
 			return nil, fmt.Errorf("element %d of the reply is a JSON %s, not a number", i, kind)
 		}
 		end := bytes.IndexAny(rest, ",]"+jsonSpace)
@@ -963,11 +956,7 @@ func readPredictions(body []byte, rows int) ([]float64, error) {
 	return predictions, nil
 }
 
-// jsonKind names the kind of a JSON value by its first character.
-func jsonKind(value []byte) string {
-	return cmp.Or(jsonKinds[value[0]], "number")
-}
-
+// jsonKinds names the kind of a JSON value by its first character; the others begin a number.
 var jsonKinds = map[byte]string{'[': "array", '{': "object", '"': "string", 't': "boolean", 'f': "boolean", 'n': "null"}
 
 // serviceMessage finds the service's own words in the body of an error (W03, W45). No body makes it fail.
@@ -1035,29 +1024,25 @@ func limitAttempt(ctx context.Context, connect, whole time.Duration) (attempt, c
 	return attempt, connection, func() { timer.Stop(); cancelAttempt() }
 }
 
-type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
-
-// abandonable makes a dial end with the attempt that wanted it, and its connection with an attempt that ends before it can be used.
-func abandonable(dial dialFunc) dialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		connection := ctx.Value(connectionKey{}).(context.Context) // values survive the detaching
-		conn, err := dial(connection, network, address)
-		if err == nil {
-			context.AfterFunc(connection, func() {
-				if context.Cause(connection) != errConnected {
-					conn.Close()
-				}
-			})
-		}
-		return conn, err
+// dial makes a connection. It ends with the attempt that wanted it, and closes it when that ends before the connection can be used.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	connection := ctx.Value(connectionKey{}).(context.Context) // values survive the detaching
+	conn, err := new(net.Dialer).DialContext(connection, network, address)
+	if err == nil {
+		context.AfterFunc(connection, func() {
+			if context.Cause(connection) != errConnected {
+				conn.Close()
+			}
+		})
 	}
+	return conn, err
 }
 
 // newTransport makes a connection pool. It is no clone of http.DefaultTransport, because programs replace that by other types.
 func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         abandonable(new(net.Dialer).DialContext), // whose presence means HTTP/1.1: over HTTP/2 a POST is resent
+		DialContext:         dial, // whose presence means HTTP/1.1: over HTTP/2 a POST is resent
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: 2 * options.ConnectTimeout, // for a connection that no attempt waits for any more
 		MaxIdleConnsPerHost: 64,                         // by default 2

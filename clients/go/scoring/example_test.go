@@ -57,7 +57,7 @@ func ExampleOptions() {
 	client, err := scoring.NewClient(scoringURI, scoring.Options{
 		TokenProvider: func(ctx context.Context) (scoring.AccessToken, error) {
 			token, refreshBy, err := fetchToken(ctx)
-			return scoring.NewAccessToken(token, refreshBy), err
+			return scoring.AccessToken{Token: scoring.NewKey(token), RefreshBy: refreshBy}, err
 		},
 		Timeout: 30 * time.Second,
 		OnRetry: func(retry scoring.Retry) error {

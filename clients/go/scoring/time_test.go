@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
 // pipes returns a dial function whose connections lead to a server and touch no network, so that a test can own the clock.
 func pipes(t *testing.T, answers ...answer) (dialFunc, *server) {
 	s := &server{uri: "http://example.com/score", answers: answers, closed: make(chan struct{}, 1000)}
@@ -54,7 +56,7 @@ func dialing(t *testing.T, uri string, options Options, dial dialFunc) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport.DialContext = abandonable(dial)
+	transport.DialContext = dial
 	client.roundTrip, client.closeIdle = transport.RoundTrip, transport.CloseIdleConnections
 	client.random = func() float64 { return 0.5 }
 	t.Cleanup(client.Close)
@@ -140,8 +142,8 @@ func TestConnectTimeoutIsRepeated(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				client := dialing(t, "http://example.com/score", options, func(ctx context.Context, _, _ string) (net.Conn, error) {
-					<-ctx.Done()
-					return nil, ctx.Err()
+					<-ctx.Value(connectionKey{}).(context.Context).Done()
+					return nil, errors.New("no connection")
 				})
 				err := scoreError[*TransportError](t, client)
 				attempts := "4 attempts"
@@ -340,13 +342,9 @@ func TestCancelWhileConnecting(t *testing.T) {
 func TestCancelWhileDialing(t *testing.T) {
 	t.Parallel()
 	ctx, _, cancel := limitAttempt(t.Context(), time.Hour, time.Hour)
-	dial := abandonable(func(ctx context.Context, _, _ string) (net.Conn, error) {
-		cancel()
-		<-ctx.Done()
-		return nil, ctx.Err()
-	})
-	if _, err := dial(context.WithoutCancel(ctx), "tcp", "example.com:443"); err != context.Canceled {
-		t.Errorf("got %v, want context.Canceled", err)
+	cancel()
+	if conn, err := dial(context.WithoutCancel(ctx), "tcp", "name.invalid:443"); !errors.Is(err, context.Canceled) || conn != nil {
+		t.Errorf("got %v, %v, want context.Canceled", conn, err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (p *tokens) fetch(context.Context) (AccessToken, error) {
 	case error:
 		return AccessToken{}, result
 	default:
-		return NewAccessToken(result.(string), time.Time{}), nil
+		return AccessToken{Token: NewKey(result.(string))}, nil
 	}
 }
 
@@ -68,7 +68,7 @@ func sent(requests []received) (credentials []string) {
 func TestTokenIsRefreshed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		provider := providing(NewAccessToken("one", time.Now().Add(time.Minute)), "two")
+		provider := providing(AccessToken{NewKey("one"), time.Now().Add(time.Minute)}, "two")
 		client, service := piped(t, Options{TokenProvider: provider.fetch}, accepting("one", "two"))
 		if provider.count() != 0 {
 			t.Error("the provider was called before a token was needed")
@@ -96,7 +96,7 @@ func TestTokenSingleFlight(t *testing.T) {
 			client, service := piped(t, Options{TokenProvider: func(context.Context) (AccessToken, error) {
 				fetches++
 				<-release
-				return NewAccessToken("one", time.Time{}), wanted
+				return AccessToken{Token: NewKey("one")}, wanted
 			}}, accepting("one"))
 			var calls sync.WaitGroup
 			for range 64 {
@@ -130,7 +130,7 @@ func TestGivingUpDoesNotEndTheFetch(t *testing.T) {
 			fetches++
 			select {
 			case <-release:
-				return NewAccessToken("one", time.Time{}), nil
+				return AccessToken{Token: NewKey("one")}, nil
 			case <-ctx.Done():
 				return AccessToken{}, ctx.Err()
 			}
@@ -256,7 +256,7 @@ func TestProviderFails(t *testing.T) {
 func TestFailingRefreshServesTheOldToken(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		provider := providing(NewAccessToken("one", time.Now().Add(time.Minute)), errors.New("not now"), "bad\n", "two")
+		provider := providing(AccessToken{NewKey("one"), time.Now().Add(time.Minute)}, errors.New("not now"), "bad\n", "two")
 		client, service := piped(t, Options{TokenProvider: provider.fetch}, accepting("one", "two"))
 		scoreTwo(t, client)
 		time.Sleep(time.Minute)
@@ -308,7 +308,7 @@ func TestRefusedTokens(t *testing.T) {
 		"the same again":       {[]any{"tok-1"}, []answer{accepting()}, []string{"tok-1"}, "401: no such token: *** (1 attempt)", 2, false},
 		"the provider fails":   {[]any{"tok-1", errors.New("gone")}, []answer{accepting()}, []string{"tok-1"}, "gone", 2, false},
 		"a retry in between":   {[]any{"tok-1", "tok-2"}, []answer{reply(503, ""), reply(401, ""), reply(503, ""), reply(401, "")}, []string{"tok-1", "tok-1", "tok-2", "tok-2"}, "401 (4 attempts)", 2, true},
-		"a refresh at once":    {[]any{NewAccessToken("tok-1", time.Unix(1, 0)), NewAccessToken("tok-2", time.Unix(1, 0))}, []answer{reply(401, ""), reply(400, "")}, []string{"tok-1", "tok-2"}, "400 (2 attempts)", 2, false},
+		"a refresh at once":    {[]any{AccessToken{NewKey("tok-1"), time.Unix(1, 0)}, AccessToken{NewKey("tok-2"), time.Unix(1, 0)}}, []answer{reply(401, ""), reply(400, "")}, []string{"tok-1", "tok-2"}, "400 (2 attempts)", 2, false},
 		"three retries after":  {[]any{"tok-1", "tok-2"}, []answer{reply(401, ""), reply(503, "")}, []string{"tok-1", "tok-2", "tok-2", "tok-2", "tok-2"}, "503 (5 attempts)", 2, true},
 		"another status first": {[]any{"tok-1"}, []answer{reply(403, "")}, []string{"tok-1"}, "403 (1 attempt)", 1, true},
 	}

@@ -116,7 +116,7 @@ func (a *adapter) ask(ctx context.Context, client string) (scoring.AccessToken, 
 		if got.RefreshBy != nil {
 			refreshBy = time.UnixMicro(int64(*got.RefreshBy * 1e6))
 		}
-		return scoring.NewAccessToken(got.Token, refreshBy), nil
+		return scoring.AccessToken{Token: scoring.NewKey(got.Token), RefreshBy: refreshBy}, nil
 	}
 }
 
