@@ -930,9 +930,8 @@ func readPredictions(body []byte, rows int) ([]float64, error) {
 	case "string":
 		return nil, errors.New("the reply is a JSON string, not an array; the scoring script probably calls json.dumps itself")
 	default:
-		var object map[string]any
-		_ = json.Unmarshal(value, &object) // nothing where it is none
-		return nil, errors.New(joined("the reply is a JSON "+kind+", not an array", errorText(object)))
+		failure := members(value)["error"]
+		return nil, errors.New(joined("the reply is a JSON "+kind+", not an array", firstText(members(failure)["message"], failure)))
 	}
 
 	// The text is valid, so that numbers need no more than finding. To decode to []float64 would make 0 of null.
@@ -963,36 +962,29 @@ var jsonKinds = map[byte]string{'[': "array", '{': "object", '"': "string", 't':
 func serviceMessage(body []byte) string {
 	body = bytes.TrimSpace(withoutBOM(body))
 	if json.Valid(body) {
-		var value any
-		_ = json.Unmarshal(body, &value) // as far as its numbers are doubles
-		object, _ := value.(map[string]any)
-		return firstText(object["message"], errorText(object), object["detail"], value)
+		object := members(body)
+		return firstText(object["message"], members(object["error"])["message"], object["error"], object["detail"], body)
 	}
 	text := strings.ToValidUTF8(string(body), "\uFFFD")
-	if !htmlPage.MatchString(text) {
-		return text
+	if page := htmlPage.FindStringSubmatch(text); page != nil {
+		return strings.Join(strings.Fields(html.UnescapeString(page[1])), " ")
 	}
-	if title := htmlTitle.FindStringSubmatch(text); title != nil {
-		return strings.Join(strings.Fields(html.UnescapeString(title[1])), " ")
-	}
-	return ""
+	return text
 }
 
-var (
-	htmlPage  = regexp.MustCompile(`(?i)^<(!doctype|html|head|body)\b`)
-	htmlTitle = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
-)
+// htmlPage finds the beginning of a page, with its title if there is one.
+var htmlPage = regexp.MustCompile(`(?is)^<(?:!doctype|html|head|body)\b(?:.*?<title[^>]*>(.*?)</title>)?`)
 
-// errorText returns the text of a JSON object's error, or of the message in it.
-func errorText(object map[string]any) string {
-	failure, _ := object["error"].(map[string]any)
-	return firstText(failure["message"], object["error"])
+// members returns the members of a JSON object, none of something else. The fields of a struct would match in any case.
+func members(value json.RawMessage) (object map[string]json.RawMessage) {
+	_ = json.Unmarshal(value, &object)
+	return object
 }
 
 // firstText returns the first of some JSON values that is a string with something in it.
-func firstText(values ...any) string {
+func firstText(values ...json.RawMessage) (text string) {
 	for _, value := range values {
-		if text, _ := value.(string); strings.TrimSpace(text) != "" {
+		if json.Unmarshal(value, &text) == nil && strings.TrimSpace(text) != "" {
 			return text
 		}
 	}

@@ -269,6 +269,7 @@ func TestServiceMessage(t *testing.T) {
 		{"null", ""},
 		{"42", ""},
 		{"[1.5, 2.5]", ""},
+		{`{"a": 1e400, "error": {"b": 1e400, "message": "m"}}`, "m"},
 		{`["text"]`, ""},
 		{"\x00", "\x00"},
 	}
