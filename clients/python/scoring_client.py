@@ -25,7 +25,6 @@ import email.utils
 import functools
 import html
 import http.client
-import io
 import ipaddress
 import json
 import math
@@ -59,6 +58,7 @@ _EXCERPT_CHARACTERS = 300
 _POOL_SIZE = 64  # connections kept open; more calls than that at once open and close their own
 _LONGEST_SECONDS = 1e6  # sockets refuse a limit above 24 days
 _LONGEST_HINT = 999_999_999.0
+_AS_IS: dict[str, Any] = dict.fromkeys(("redirect", "assert_same_host", "preload_content", "decode_content"), False)
 _T = TypeVar("_T")
 
 # --- Options ---
@@ -139,17 +139,16 @@ class ScoringClient:
     ) -> None:
         uri = _checked_uri(scoring_uri)
         if key is not None:
-            _check_credential("key", key)
+            _check_header_text("key", key)
             if token_provider is not None:
                 raise ValueError("key and token_provider exclude each other")
-        has_credential = key is not None or token_provider is not None
-        if has_credential and uri.scheme == "http" and not (allow_insecure_http or _is_loopback(uri.hostname)):
+        if (key or token_provider) and uri.scheme == "http" and not (allow_insecure_http or _is_loopback(uri.hostname)):
             raise ValueError(
                 "a key over plain http to a host that is not loopback: use https, "
                 "or allow_insecure_http if the network is trusted"
             )
         if deployment is not None:
-            _check_header_text("deployment", deployment, "!-~")
+            _check_header_text("deployment", deployment)
         self._uri = scoring_uri
         self._key = key
         self._tokens = None if token_provider is None else _TokenCache(token_provider)
@@ -206,10 +205,7 @@ class ScoringClient:
         if isinstance(payload, (str, bytes, bytearray)):
             kind = type(payload).__name__
             raise TypeError(f"the payload is a {kind}: it would be encoded twice; use json.loads or score_bytes")
-        try:
-            body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
-        except RecursionError:
-            raise ValueError("the payload is nested too deeply") from None
+        body = json.dumps(payload, allow_nan=False, separators=(",", ":")).encode()
         return self._post(body, "application/json", timeout, _read_json)
 
     def score_bytes(
@@ -227,10 +223,9 @@ class ScoringClient:
             ServiceError, TransportError, ReplyError: See the top of this file.
             RuntimeError: The client is closed.
         """
-        if not isinstance(body, (bytes, bytearray, memoryview)):
-            raise TypeError(f"the body must be bytes, not {type(body).__name__}")
         _check_header_text("content type", content_type, " -~")
-        return self._post(bytes(body), content_type, timeout, bytes)
+        payload = bytes(memoryview(body))  # bytes(3) would be three zeros
+        return self._post(payload, content_type, timeout, bytes)
 
     def swagger(self, *, timeout: float | None = None) -> Any:
         """Return the service's OpenAPI document, from `swagger.json` beside the scoring URI (C52).
@@ -331,16 +326,14 @@ class ScoringClient:
             credential = self._credential(call, refused)
 
     def _credential(self, call: _Call, refused: str | None) -> str | None:
-        credential = self._key if self._tokens is None else self._tokens.get(call, refused)
-        if credential is not None:
-            call.credentials.add(credential)
-        return credential
+        return self._key if self._tokens is None else self._tokens.get(call, refused)
 
     def _attempt(self, call: _Call, credential: str | None, read: Callable[[bytearray], _T]) -> _T:
         """Make one attempt, which ends in time wherever it is: return the value of a success, raise all else."""
         headers = {"Accept-Encoding": "identity", **call.headers, "x-ms-client-request-id": call.client_request_id}
         if credential is not None:
             headers["Authorization"] = f"Bearer {credential}"
+            call.credentials.add(credential)
         now = time.monotonic()
         whole = min(_Limit(call.deadline, call.limit), _Limit(now + self._attempt_timeout, self._attempt_timeout))
         connecting = min(whole, _Limit(now + self._connect_timeout, self._connect_timeout))
@@ -351,21 +344,11 @@ class ScoringClient:
         _current.whole, _current.connecting, _current.stage = whole, connecting, _WAITING
         call.attempts += 1
         try:
-            response = self._pool.urlopen(
-                call.method,
-                _current.target,
-                body=call.body,
-                headers=headers,
-                redirect=False,
-                assert_same_host=False,
-                preload_content=False,
-                decode_content=False,
-            )
+            response = self._pool.urlopen(call.method, _current.target, call.body, headers, **_AS_IS)
             with contextlib.closing(response):  # and its connection, unless the reply was read to its end
                 return self._receive(call, response, read)
         except HTTPError as error:
-            reason, network, timed_out = _explain(error)
-            raise call.transport_error(reason, network, timed_out) from call.fit_to_print(error)
+            raise call.transport_error(*_explain(error)) from call.fit_to_print(error)
 
     def _receive(self, call: _Call, response: urllib3.BaseHTTPResponse, read: Callable[[bytearray], _T]) -> _T:
         is_success = 200 <= response.status <= 299
@@ -490,7 +473,7 @@ class _TokenCache:
             token = self._provider()
             if not isinstance(token, AccessToken):
                 raise TypeError(f"the token provider must return an AccessToken, not {type(token).__name__}")
-            _check_credential("token", token.token)
+            _check_header_text("token", token.token)
         except BaseException:
             with self._lock:
                 self._fetch = None
@@ -737,16 +720,13 @@ def _checked_uri(text: str) -> urllib.parse.SplitResult:
     return uri
 
 
-def _check_credential(name: str, text: str) -> None:
-    _check_header_text(name, text, "!-~", " (a trailing newline?)")
-
-
-def _check_header_text(name: str, text: str, allowed: str, hint: str = "") -> None:
+def _check_header_text(name: str, text: str, allowed: str = "!-~") -> None:
     if not isinstance(text, str):
         raise TypeError(f"the {name} must be a str, not {type(text).__name__}")
     if not text:
         raise ValueError(f"the {name} is empty")
     if found := re.search(f"^ |[^{allowed}]| $", text):
+        hint = " (a trailing newline?)" if name in ("key", "token") else ""
         raise ValueError(
             f"the {name} has a character that cannot be sent in a header at position {found.start()}{hint}"
         )
@@ -861,26 +841,22 @@ def _service_message(body: bytes) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        is_page = re.match(r"<(!doctype|html|head|body)\b", text, re.IGNORECASE)
-        message = _page_title(text) if is_page else text
+        message = text
+        if re.match(r"(?i)<(!doctype|html|head|body)\b", text):
+            title = re.search(r"(?is)<title[^>]*>(.*?)</title>", text)
+            message = " ".join(html.unescape(title[1]).split()) if title else ""
     else:
         message = _json_message(value)
     return message.encode(errors="replace").decode()  # an escaped lone surrogate cannot be printed
 
 
 def _json_message(value: object) -> str:
+    candidates = [value]
     if isinstance(value, dict):
         error = value.get("error")
         error_message = error.get("message") if isinstance(error, dict) else None
         candidates = [value.get("message"), error_message, error, value.get("detail")]
-    else:
-        candidates = [value]
     return next((text for text in candidates if isinstance(text, str) and text.strip()), "")
-
-
-def _page_title(page: str) -> str:
-    title = re.search(r"<title[^>]*>(.*?)</title>", page, re.IGNORECASE | re.DOTALL)
-    return " ".join(html.unescape(title[1]).split()) if title else ""
 
 
 # --- Connections ---
@@ -888,7 +864,6 @@ def _page_title(page: str) -> str:
 # urllib3 limits each wait for bytes, not their sum: a reply that drips may last for ever. These classes look at the
 # attempt's deadline before every wait, from the name look-up to the last byte. To do so they override internals:
 # `_new_conn` of urllib3, `_read_status` of http.client.
-
 
 _CONNECTING, _WAITING, _READING = range(3)  # the stages of an attempt
 
@@ -917,34 +892,36 @@ class _Attempt(threading.local):
 _current = _Attempt()
 
 
-class _Reader(io.RawIOBase):
-    """The reading side of a socket, within the time of the attempt."""
+class _Socket(socket.socket):
+    def recv(self, *args: Any) -> bytes:
+        self.settimeout(_current.left())
+        return super().recv(*args)
 
-    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
-        self._sock, self._raw = sock, raw
-        self.ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(_current.left())
-        count = self._raw.readinto(buffer)
-        self.ended = count == 0
+    def recv_into(self, *args: Any) -> int:
+        self.settimeout(_current.left())
+        count = super().recv_into(*args)
+        if count == 0 and _current.stage == _WAITING:
+            raise http.client.RemoteDisconnected("inside the headers")  # which http.client would take for whole
         return count
 
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
+    def send(self, *args: Any) -> int:
+        self.settimeout(_current.left())
+        try:
+            return super().send(*args)
+        except ssl.SSLEOFError as error:
+            raise BrokenPipeError from error  # urllib3 then reads the reply that the service sent before it closed
+
+    def sendall(self, *args: Any) -> None:
+        self.settimeout(_current.left())
+        super().sendall(*args)
+
+
+class _TLSSocket(_Socket, ssl.SSLSocket):
+    pass
 
 
 class _Response(http.client.HTTPResponse):
     """Skips every interim reply and refuses a broken header block: http.client would take them for the reply."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._reader = _Reader(sock, self.fp.detach())
-        self.fp = io.BufferedReader(self._reader, _CHUNK_BYTES)
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -957,7 +934,7 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         super().begin()
         broken = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
-        if self._reader.ended or any(isinstance(defect, broken) for defect in self.msg.defects):
+        if any(isinstance(defect, broken) for defect in self.msg.defects):
             raise http.client.BadStatusLine("broken header block")
 
 
@@ -971,7 +948,8 @@ class _Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         self.timeout = _current.left()
-        made = _in_thread(super()._new_conn)  # getaddrinfo knows no time limit
+        # In a thread, because getaddrinfo knows no time limit.
+        made = _in_thread(lambda: _Socket(fileno=super(_Connection, self)._new_conn().detach()))
         try:
             sock = made.result(_current.left())
             sock.settimeout(_current.left())  # for the handshake
@@ -984,19 +962,8 @@ class _Connection(HTTPConnection):
         del url  # urllib3 wrote %2F in it where the caller wrote %2f
         super().putrequest(method, _current.target, skip_host, skip_accept_encoding)
 
-    def send(self, data: Any) -> None:
-        if self.sock is None:
-            self.connect()
-        view = memoryview(data)
-        while view:
-            self.sock.settimeout(_current.left())
-            try:
-                view = view[self.sock.send(view) :]
-            except ssl.SSLEOFError as error:
-                raise BrokenPipeError from error  # urllib3 then reads the reply that the service sent before it closed
 
-
-def _close_late(made: Future[socket.socket]) -> None:
+def _close_late(made: Future[_Socket]) -> None:
     if made.exception() is None:
         made.result().close()
 
@@ -1007,16 +974,15 @@ class _TLSConnection(_Connection, HTTPSConnection):
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
     try:
-        if ca_file is not None:
-            Path(ca_file).open("rb").close()  # OpenSSL takes "" for no file at all, and says little of a folder
-        tls = ssl.create_default_context(cafile=ca_file)
+        # What is not ASCII is a comment; an empty text would be none.
+        pem = None if ca_file is None else Path(ca_file).read_text("ascii", "ignore") or "\n"
+        tls = ssl.create_default_context(cadata=pem)
     except ssl.SSLError:
         raise ValueError("the CA file holds no certificate") from None
     except OSError as error:
         raise ValueError(f"the CA file cannot be read: {error.strerror}") from None
-    if ca_file is not None and not tls.cert_store_stats()["x509"]:
-        raise ValueError("the CA file holds no certificate")
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls.sslsocket_class = _TLSSocket
     return tls
 
 
@@ -1024,36 +990,29 @@ def _open_pool(
     uri: urllib.parse.SplitResult, ca_file: str | None, proxy_option: str | None
 ) -> tuple[urllib3.HTTPConnectionPool, str]:
     """Return the pool, and what stands before a request target: the origin where a proxy forwards plain http."""
-    proxy = None if proxy_option is None else _checked_proxy(proxy_option)
-    if _is_loopback(uri.hostname):
-        proxy = None
-    elif proxy is None:
-        proxy = _environment_proxy(uri)
+    proxy = _proxy(uri, proxy_option)
     tls = _trust(ca_file) if ca_file is not None or "https" in (uri.scheme, proxy and proxy.scheme) else None
     options: dict[str, Any] = {"maxsize": _POOL_SIZE, "retries": False, "ssl_context": tls}
     if proxy is None:
         manager = urllib3.PoolManager(**options)
     else:
-        credential = urllib.parse.unquote(proxy.auth) if proxy.auth else None
-        headers = urllib3.make_headers(proxy_basic_auth=credential)
+        headers = urllib3.make_headers(proxy_basic_auth=urllib.parse.unquote(proxy.auth or ""))
         manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
     pool = manager.connection_from_host(uri.hostname, uri.port, uri.scheme)
     pool.ConnectionCls = _TLSConnection if uri.scheme == "https" else _Connection
     return pool, f"http://{uri.netloc}" if proxy is not None and uri.scheme == "http" else ""
 
 
-def _checked_proxy(text: str) -> urllib3.util.Url:
-    host_and_port = r"http://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})/?"
-    found = re.fullmatch(host_and_port, text) if isinstance(text, str) else None
-    if not found or not 0 < int(found[2]) < 65536:
-        raise ValueError("the proxy must be http://host:port")
-    return urllib3.util.parse_url(text)
-
-
-def _environment_proxy(uri: urllib.parse.SplitResult) -> urllib3.util.Url | None:
+def _proxy(uri: urllib.parse.SplitResult, option: str | None) -> urllib3.util.Url | None:
+    """Return the proxy to use: the option's, else the environment's, and none for loopback."""
+    if option is not None:
+        host_and_port = r"http://([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})/?"
+        found = re.fullmatch(host_and_port, option) if isinstance(option, str) else None
+        if not found or not 0 < int(found[2]) < 65536:
+            raise ValueError("the proxy must be http://host:port")
     proxies = urllib.request.getproxies()
-    text = proxies.get(uri.scheme) or proxies.get("all")
-    if not text or urllib.request.proxy_bypass(uri.netloc):
+    text = option or proxies.get(uri.scheme) or proxies.get("all")
+    if not text or _is_loopback(uri.hostname) or (not option and urllib.request.proxy_bypass(uri.netloc)):
         return None
     try:
         proxy = urllib3.util.parse_url(text if "://" in text else f"http://{text}")

@@ -78,17 +78,6 @@ def test_what_is_no_json_is_refused(serve: Serve, payload: Any, kind: type[Excep
     assert server.connections == 0
 
 
-# Proves B13.
-def test_json_that_is_nested_too_deeply(serve: Serve) -> None:
-    server = serve()
-    payload: list[Any] = []
-    for _ in range(100_000):
-        payload = [payload]
-    with ScoringClient(server.uri) as client, pytest.raises(ValueError, match=r"^the payload is nested too deeply$"):
-        client.score_json(payload)
-    assert server.connections == 0
-
-
 @pytest.mark.parametrize(
     ("body", "value"),
     [
@@ -172,8 +161,10 @@ def test_content_types_that_cannot_travel(serve: Serve, content_type: str, text:
 
 def test_text_is_no_bytes() -> None:
     client = ScoringClient("https://service.test/score")
-    with client, pytest.raises(TypeError, match=r"^the body must be bytes, not str$"):
-        client.score_bytes("x")  # type: ignore[arg-type]
+    with client:
+        for body in ("x", 3, [120]):
+            with pytest.raises(TypeError, match="a bytes-like object is required"):
+                client.score_bytes(body)  # type: ignore[arg-type]
 
 
 # Proves B53.

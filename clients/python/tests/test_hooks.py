@@ -16,10 +16,10 @@ HOOKS = [
     (scoring_client._Connection, "connect"),
     (scoring_client._Connection, "_new_conn"),
     (scoring_client._Connection, "putrequest"),
-    (scoring_client._Connection, "send"),
     (scoring_client._Response, "_read_status"),
     (scoring_client._Response, "begin"),
-    (scoring_client._Reader, "readinto"),
+    (scoring_client._Socket, "recv_into"),
+    (scoring_client._Socket, "sendall"),
 ]
 
 

@@ -133,7 +133,7 @@ def test_tls_1_1_is_not_spoken(serve: Serve, authority: trustme.CA) -> None:
 def test_minimum_version_is_ours_whatever_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
     made = ssl.create_default_context()
     made.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    monkeypatch.setattr(ssl, "create_default_context", lambda cafile=None: made)
+    monkeypatch.setattr(ssl, "create_default_context", lambda cadata=None: made)
     ScoringClient("https://service.test/score").close()
     assert made.minimum_version is ssl.TLSVersion.TLSv1_2
 
