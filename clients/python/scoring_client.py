@@ -893,10 +893,6 @@ _current = _Attempt()
 
 
 class _Socket(socket.socket):
-    def recv(self, *args: Any) -> bytes:
-        self.settimeout(_current.left())
-        return super().recv(*args)
-
     def recv_into(self, *args: Any) -> int:
         self.settimeout(_current.left())
         count = super().recv_into(*args)

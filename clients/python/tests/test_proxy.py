@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from raw_server import PATIENCE, RawServer, close, read_request, refused_port, reply, silence
+from raw_server import PATIENCE, RawServer, close, drip, read_request, refused_port, reply, silence
 from scoring_client import ScoringClient, TransportError
 
 Serve = Callable[..., RawServer]
@@ -103,6 +103,24 @@ def test_connect_timeout_bounds_the_tunnel(serve: Serve, monkeypatch: pytest.Mon
     ):
         client.score([[1.5]])
     assert caught.value.timed_out
+    assert proxy.hung_up.wait(PATIENCE)
+
+
+# Proves B30.
+def test_connect_timeout_bounds_the_handshake_inside_the_tunnel_of_an_https_proxy(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    proxy = serve(drip(b"HTTP/1.1 200 Connection established\r\n\r\n", b"\x16\x03\x03\x3f\xff"), tls=tls)
+    monkeypatch.setenv("https_proxy", proxy.uri)
+    client = ScoringClient(
+        "https://service.test/score", ca_file=str(tmp_path / "ca.pem"), connect_timeout=0.5, max_retries=0
+    )
+    with client, pytest.raises(TransportError, match=r"no connection within 0\.5 s"):
+        client.score([[1.5]])
+    assert proxy.requests[0].line.startswith("CONNECT service.test:443")
     assert proxy.hung_up.wait(PATIENCE)
 
 
