@@ -52,8 +52,6 @@ namespace AzureML.Scoring;
 /// <summary>How a <see cref="ScoringClient"/> works. What makes no sense is refused when the client is made.</summary>
 public sealed class ScoringClientOptions
 {
-    internal static readonly TimeSpan DefaultConnectTimeout = TimeSpan.FromSeconds(10);
-
     /// <summary>Key or token, sent as <c>Authorization: Bearer &lt;key&gt;</c> (W22). Default: none, and no such header.</summary>
     /// <remarks>It cannot be read back, so that no logger or serializer shows it.</remarks>
     public string? Key { internal get; init; }
@@ -73,7 +71,7 @@ public sealed class ScoringClientOptions
     public TimeSpan AttemptTimeout { get; init; } = TimeSpan.FromSeconds(60);
 
     /// <summary>The limit of name look-up, TCP and TLS together. Default: 10 s.</summary>
-    public TimeSpan ConnectTimeout { get; init; } = DefaultConnectTimeout;
+    public TimeSpan ConnectTimeout { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Attempts after the first. Default: 3.</summary>
     public int MaxRetries { get; init; } = 3;
@@ -367,12 +365,7 @@ public sealed class ScoringClient : IDisposable
 
     private Connections.Request MakeRequest(Call call, string? credential, CancellationToken ended)
     {
-        var request = new Connections.Request(ended)
-        {
-            Method = call.Method,
-            RequestUri = call.Uri,
-            Version = HttpVersion.Version11, // over https too
-        };
+        var request = new Connections.Request(call.Method, call.Uri, ended) { Version = HttpVersion.Version11 }; // over https too
         Add(request.Headers, "x-ms-client-request-id", call.ClientRequestId);
         Add(request.Headers, "Authorization", credential is null ? null : $"Bearer {credential}");
         if (call.ContentType is not null)
@@ -454,9 +447,7 @@ public sealed class ScoringClient : IDisposable
     private TimeSpan? NextWait(Call call, int retries, ScoringException error)
     {
         var hint = (error as ScoringServiceException)?.RetryAfter ?? TimeSpan.Zero;
-#pragma warning disable CA5394 // no secret comes of this number
         var backOff = BackOff(retries, _options.BaseDelay, _options.MaxDelay, Random.Shared.NextDouble());
-#pragma warning restore CA5394
         var wait = hint > backOff ? hint : backOff;
         return ShouldRepeat(error, _retryStatuses) && hint <= _options.MaxDelay && wait < call.Left ? wait : null;
     }
@@ -503,11 +494,7 @@ public sealed class ScoringClient : IDisposable
     private async ValueTask<string?> CredentialAsync(Call call, string? refused)
     {
         var credential = _tokens is null ? _options.Key : await _tokens.GetAsync(call, refused).ConfigureAwait(false);
-        if (credential is not null)
-        {
-            call.Conceal(credential);
-        }
-
+        call.Conceal(credential);
         return credential;
     }
 
@@ -596,10 +583,13 @@ public sealed class ScoringClient : IDisposable
         public TimeSpan Left => TimeSpan.FromTicks(Math.Max(0, (Options.Timeout - Options.TimeProvider.GetElapsedTime(_start)).Ticks));
 
         /// <summary>Takes a credential that is used and that no text may show.</summary>
-        public void Conceal(string credential)
+        public void Conceal(string? credential)
         {
-            _credentials.Add(credential);
-            _concealed = null;
+            if (credential is not null && !_credentials.Contains(credential, StringComparer.Ordinal))
+            {
+                _credentials.Add(credential);
+                _concealed = null;
+            }
         }
 
         public ScoringServiceException ServiceError(HttpResponseMessage response, byte[] body)
@@ -632,9 +622,8 @@ public sealed class ScoringClient : IDisposable
         /// <param name="missing">What there was not when it passed.</param>
         public ScoringTransportException TransportError(Exception error, TimeSpan? limit = null, string missing = "complete reply")
         {
-            var (words, isNetwork, timedOut) = limit is TimeSpan passed
-                ? (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true) // else the model may be at work (C40)
-                : Explain(error);
+            var (words, isNetwork, timedOut) = limit is not TimeSpan passed ? Explain(error)
+                : (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true); // else the model may be at work (C40)
             var reason = Excerpt(words);
             return new(Text(reason), FitToPrint(error))
             {
@@ -714,8 +703,9 @@ public sealed class ScoringClient : IDisposable
             HttpRequestException { HttpRequestError: NameResolutionError } => ("the host name cannot be resolved", true),
             HttpRequestException when socketError == SocketError.ConnectionRefused => ("connection refused", true),
             HttpRequestException { HttpRequestError: ConnectionError } => (error.Message, true),
-            HttpRequestException { HttpRequestError: SecureConnectionError, InnerException: IOException } => ("the connection was closed inside TLS", true),
-            HttpRequestException { HttpRequestError: SecureConnectionError, InnerException: var tls } => ($"TLS failed: {(tls ?? error).Message}", false),
+            HttpRequestException { HttpRequestError: SecureConnectionError } when error.InnerException is IOException =>
+                ("the connection was closed inside TLS", true),
+            HttpRequestException { HttpRequestError: SecureConnectionError } => ($"TLS failed: {(error.InnerException ?? error).Message}", false),
             HttpRequestException { HttpRequestError: ProxyTunnelError, StatusCode: HttpStatusCode status } =>
                 (Invariant($"the proxy refused the tunnel: {(int)status}"), false),
             HttpRequestException { HttpRequestError: ConfigurationLimitExceeded } => ("the headers of the reply are too large", false),
@@ -823,8 +813,8 @@ file static class Arguments
     {
         var text = uri.OriginalString; // the other properties of Uri show it after changes
         var strange = NoUriCharacter.Match(text);
-        Refuse(
-            strange.Success, Invariant($"the scoring URI has a character that no URI can have at position {strange.Index}{NewlineHint}"), parameter);
+        var place = Invariant($"at position {strange.Index}{NewlineHint}");
+        Refuse(strange.Success, $"the scoring URI has a character that no URI can have {place}", parameter);
         var match = Exact.Match(text);
         var (authority, target) = (match.Groups["authority"].Value, match.Groups["target"].Value);
         Refuse(!match.Success || !uri.IsAbsoluteUri || uri.Port == 0, "the scoring URI must be an absolute http or https URI", parameter);
@@ -863,7 +853,7 @@ file static class Arguments
         }
 
         Refuse(options.Proxy is not null && !IsProxy(options.Proxy), "the proxy must be http://host:port", nameof(options));
-        var name = options.ConnectTimeout != ScoringClientOptions.DefaultConnectTimeout ? nameof(options.ConnectTimeout)
+        var name = options.ConnectTimeout != new ScoringClientOptions().ConnectTimeout ? nameof(options.ConnectTimeout)
             : options.CaFile is not null ? nameof(options.CaFile)
             : options.Proxy is not null ? nameof(options.Proxy)
             : null;
@@ -1106,8 +1096,10 @@ file static class Json
 internal static class Connections
 {
     /// <summary>A request that knows whether it got a connection, TLS included.</summary>
+    /// <param name="method">For example POST.</param>
+    /// <param name="uri">Sent as it is written.</param>
     /// <param name="ended">Whether the attempt is over: then the connection that is made for it is not wanted any more.</param>
-    internal sealed class Request(CancellationToken ended) : HttpRequestMessage
+    internal sealed class Request(HttpMethod method, Uri uri, CancellationToken ended) : HttpRequestMessage(method, uri)
     {
         private CancellationTokenRegistration _closing;
 

@@ -183,6 +183,9 @@ public sealed class CallTests
     [Theory]
     [InlineData(200, "Healthy", true)]
     [InlineData(200, "\"Healthy\"\n", true)]
+    [InlineData(200, " \t\r\nHealthy \t\r\n", true)]
+    [InlineData(200, "\u00ef\u00bb\u00bfHealthy", true)] // a byte order mark, as the server spells it
+    [InlineData(200, "\u00c2\u00a0Healthy", false)]
     [InlineData(200, "healthy", false)]
     [InlineData(200, "", false)]
     [InlineData(503, "Healthy", false)]
