@@ -45,6 +45,15 @@ def test_a_wrong_client_is_red_exactly_where_it_must_be(mutant: Mutant, document
     assert disagreements(mutant.declared, CASES, written) == []
 
 
+def test_every_case_and_every_kind_of_check_is_turned_red_by_a_wrong_client(documents, kills):
+    written = [documents(mutant) for mutant in MUTANTS]
+    absent = {name: reason for w in written for name, c in w["clients"].items() if (reason := c.get("not_run"))}
+    if absent:
+        pytest.skip(f"not all wrong clients ran: {absent}")
+    assert kills.alive(CASES) == []
+    assert kills.alive_kinds() == []
+
+
 def test_there_is_a_null_client_a_constant_one_and_one_mutant_of_each_reference_client():
     names = {m.name for m in MUTANTS}
     assert {"null", "constant"} <= names

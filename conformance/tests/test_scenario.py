@@ -259,16 +259,25 @@ def test_a_moment_that_never_comes_is_a_failed_check(mock, adapter, cases, monke
     assert "/steps/0/when" in red(one(mock, adapter(lines), cases()["two/cancel"]))
 
 
-def test_a_connection_that_stays_open_after_a_cancellation_is_seen(mock, adapter, cases, monkeypatch):
-    monkeypatch.setattr(scenario, "_GONE", 0.3)
+@pytest.mark.parametrize(
+    ("kind", "patience", "expected"),
+    [
+        ("cancelled", 0.3, {"/peer_closed"}),
+        ("provider", 3600, {"/peer_closed", "/steps/0/error/kind"}),  # has failed already: nobody waits
+    ],
+)
+def test_a_connection_that_stays_open_after_a_cancellation_is_seen(
+    mock, adapter, cases, monkeypatch, kind, patience, expected
+):
+    monkeypatch.setattr(scenario, "_GONE", patience)
     lines = (
         "kept = []\ndef cancel(r):\n    cancelled[r['call']].kept = True\n    done[r['call']].set()\n    return {}\n"
     )
     lines += "done = {}\n_score = score\ndef score(r, client):\n    if 'client' not in r: return _score(r, client)\n"
     lines += "    done[r['id']] = threading.Event()\n"
     lines += "    threading.Thread(target=_score, args=(r, client), daemon=True).start()\n"
-    lines += "    done[r['id']].wait()\n    raise Failure('cancelled', 'x')"
-    assert red(one(mock, adapter(lines), cases()["two/cancel"])) == {"/peer_closed"}
+    lines += f"    done[r['id']].wait()\n    raise Failure({kind!r}, 'x')"
+    assert red(one(mock, adapter(lines), cases()["two/cancel"])) == expected
 
 
 def test_a_token_that_is_never_answered_ends_with_its_case(mock, adapter, cases):

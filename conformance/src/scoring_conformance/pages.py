@@ -1,4 +1,4 @@
-"""The pages that are made from data: the list of cases, and the clients' behaviour with its proofs."""
+"""The pages that are made from data: the cases, what turns them red, and the clients' behaviour with its proofs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from scoring_conformance import kills
 from scoring_conformance.cases.marked_yaml import MarkedDocument
 from scoring_conformance.cases.model import Case
+from scoring_conformance.mutants import load_declarations
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import UsageProblem
 from scoring_conformance.proofs import LANGUAGES, case_proofs, unit_proofs
@@ -21,9 +23,13 @@ def pages(cases: Sequence[Case]) -> dict[str, str]:
     """Every generated page by its path in the repository.
 
     Raises:
-        UsageProblem: a page lost the marks between which it is generated.
+        UsageProblem: a page lost the marks between which it is generated, or a ``mutant.toml`` is broken.
     """
-    return {"conformance/CASES.md": _cases(cases), "clients/README.md": _behaviour(cases)}
+    return {
+        "conformance/CASES.md": _cases(cases),
+        "conformance/KILLS.md": kills.page(load_declarations(), cases),
+        "clients/README.md": _behaviour(cases),
+    }
 
 
 def rules() -> dict[str, Any]:

@@ -26,9 +26,9 @@ from scoring_conformance.engine.results import exit_status, same
 from scoring_conformance.engine.run import DEFAULT_DEADLINE, Run
 from scoring_conformance.engine.selection import required_clients, select_cases
 from scoring_conformance.engine.session import Session, new_seed
-from scoring_conformance.kills import Kills, in_batches, run_mutants
+from scoring_conformance.kills import Kills, in_batches, run_mutants, unproven_cases
 from scoring_conformance.mock import open_mock
-from scoring_conformance.mutants import disagreements, load_mutants
+from scoring_conformance.mutants import disagreements, load_declarations, load_mutants
 from scoring_conformance.pages import pages, rules
 from scoring_conformance.paths import repository
 from scoring_conformance.problems import HarnessFault, UsageProblem
@@ -257,7 +257,7 @@ def _pages(options: argparse.Namespace) -> int:
     stale = 0
     cases = load_cases()
     if options.check:
-        for problem in unproven(list(rules()), cases):
+        for problem in [*unproven(list(rules()), cases), *unproven_cases(load_declarations(), cases)]:
             stale += 1
             print(problem, file=sys.stderr)
     for name, text in pages(cases).items():

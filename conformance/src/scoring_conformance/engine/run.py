@@ -260,7 +260,11 @@ class Run:
         case = planned.case
         held = bool(checks) and all(check.held for check in checks)
         name: VerdictName = "pass" if held else "fail" if case.severity == "must" or manifest.reference else "warn"
-        shown = [Check(c.place, c.held, self._hide(c.expected), self._hide(c.actual)) for c in checks]
+        # What held is shown nowhere, and to look for every credential of a run in each value takes long.
+        shown = [
+            Check(c.place, True) if c.held else Check(c.place, False, self._hide(c.expected), self._hide(c.actual))
+            for c in checks
+        ]
         return Verdict(planned.client, case.id, name, case.severity, "", shown, seconds)
 
     def _error(self, planned: Planned, reason: str) -> Verdict:
