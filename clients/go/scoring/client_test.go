@@ -330,7 +330,7 @@ func TestRepliesThatAreRead(t *testing.T) {
 		"no type":      reply(200, "[1.5, 2.5]"),
 		"white space":  reply(200, " \r\n[1.5,\t2.5]\n"),
 		"BOM":          reply(200, "\uFEFF[1.5, 2.5]"),
-		"identity":     reply(200, "[1.5, 2.5]", "Content-Encoding: identity"),
+		"identity":     reply(200, "[1.5, 2.5]", "Content-Encoding: Identity"),
 		"chunked":      bytesOf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1.5,\r\n5\r\n 2.5]\r\n0\r\nTrailer: x\r\n\r\n", true),
 		"until closed": bytesOf("HTTP/1.0 200 OK\r\n\r\n[1.5, 2.5]", false),
 	}

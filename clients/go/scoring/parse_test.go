@@ -164,6 +164,7 @@ func TestReadPredictions(t *testing.T) {
 		{"", 1, "the reply is empty"},
 		{" \r\n\t", 1, "the reply is empty"},
 		{"\uFEFF", 1, "the reply is empty"},
+		{"\u00A0", 1, notJSON},
 		{"<html>Infinity</html>", 1, notJSON},
 		{"[1", 1, notJSON},
 		{"[1,]", 1, notJSON},

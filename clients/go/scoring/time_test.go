@@ -220,7 +220,7 @@ func TestCancel(t *testing.T) {
 		"before the reply": "",
 		"in the headers":   "HTTP/1.1 200 OK\r\nContent-",
 		"in the body":      "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n[1.5,",
-		"in an error body": "HTTP/1.1 500 Oops\r\nContent-Length: 10\r\n\r\noops",
+		"in an error body": "HTTP/1.1 400 Oops\r\nContent-Length: 10\r\n\r\noops",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -320,6 +320,22 @@ func TestConnectTimeoutEndsWithTheConnection(t *testing.T) {
 	})
 }
 
+// Proves B30.
+// A connection that comes too late is not used: nothing more is known of it than that there was none in time.
+func TestConnectionComesTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, connection, cancel := limitAttempt(t.Context(), time.Second, time.Minute)
+		defer cancel()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		httptrace.ContextClientTrace(ctx).GotConn(httptrace.GotConnInfo{})
+		if ctx.Err() == nil || context.Cause(connection) != timeLimit(time.Second) {
+			t.Errorf("the attempt goes on, the connection ended with %v", context.Cause(connection))
+		}
+	})
+}
+
 // Proves B33.
 // Cancelling while TLS is being set up closes the connection, which the transport alone would keep.
 func TestCancelWhileConnecting(t *testing.T) {
@@ -330,11 +346,15 @@ func TestCancelWhileConnecting(t *testing.T) {
 		<-began
 		cancel()
 	}()
-	client := newClient(t, "https://"+address+"/score", Options{})
+	client := newClient(t, "https://"+address+"/score", Options{ConnectTimeout: time.Hour})
 	if _, err := client.Score(ctx, twoRows); err != context.Canceled {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
-	<-closed
+	select {
+	case <-closed:
+	case <-time.After(30 * time.Second):
+		t.Error("the connection stays open")
+	}
 }
 
 // Proves B33.

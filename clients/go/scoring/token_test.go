@@ -305,6 +305,7 @@ func TestRefusedTokens(t *testing.T) {
 		retained bool
 	}{
 		"two of them":          {[]any{"tok-1", "tok-2", "tok-3"}, []answer{reply(401, "tok-1"), reply(401, "not tok-1 nor tok-2")}, []string{"tok-1", "tok-2"}, "401: not *** nor *** (2 attempts)", 2, true},
+		"one in the other":     {[]any{"tok-1", "tok-1-long"}, []answer{reply(401, ""), reply(403, "not tok-1-long")}, []string{"tok-1", "tok-1-long"}, "403: not *** (2 attempts)", 2, true},
 		"the same again":       {[]any{"tok-1"}, []answer{accepting()}, []string{"tok-1"}, "401: no such token: *** (1 attempt)", 2, false},
 		"the provider fails":   {[]any{"tok-1", errors.New("gone")}, []answer{accepting()}, []string{"tok-1"}, "gone", 2, false},
 		"a retry in between":   {[]any{"tok-1", "tok-2"}, []answer{reply(503, ""), reply(401, ""), reply(503, ""), reply(401, "")}, []string{"tok-1", "tok-1", "tok-2", "tok-2"}, "401 (4 attempts)", 2, true},
@@ -336,6 +337,23 @@ func TestRefusedTokens(t *testing.T) {
 	service := serve(t, accepting())
 	if healthy, err := newClient(t, service.uri, Options{TokenProvider: provider.fetch}).Healthy(t.Context()); healthy || err != nil || len(service.got()) != 2 {
 		t.Errorf("healthy: %v, %v, %d requests, want 2", healthy, err, len(service.got()))
+	}
+}
+
+// Proves B24, B25.
+// A token that was refused may come again, and serves when it is no more refused.
+func TestRefusedTokenComesBack(t *testing.T) {
+	t.Parallel()
+	provider := providing("one")
+	service := serve(t, reply(401, ""), twoPredictions)
+	client := newClient(t, service.uri, Options{TokenProvider: provider.fetch})
+	if err := scoreError[*ServiceError](t, client); err.StatusCode != 401 || err.Attempts != 1 {
+		t.Errorf("got %v, want a 401 after one attempt", err)
+	}
+	scoreTwo(t, client)
+	scoreTwo(t, client)
+	if provider.count() != 3 {
+		t.Errorf("%d fetches, want 3: one after the 401, and one for the call after it", provider.count())
 	}
 }
 
