@@ -921,14 +921,13 @@ public final class ScoringClient implements AutoCloseable {
     try {
       try {
         response.get((own ? connectTimeout : left).toNanos(), TimeUnit.NANOSECONDS);
-        return null;
       } catch (TimeoutException e) {
         if (!connected.get()) {
           String words = "no connection within " + seconds(own ? connectTimeout : limit);
           return new HttpConnectTimeoutException(words);
         }
+        response.get(end - time.nanoTime(), TimeUnit.NANOSECONDS);
       }
-      response.get(end - time.nanoTime(), TimeUnit.NANOSECONDS);
       return null;
     } catch (TimeoutException e) {
       return new TimeoutException(noReply(limit));
@@ -959,21 +958,16 @@ public final class ScoringClient implements AutoCloseable {
 
   /** Tells whether an attempt is repeated, were there time and retries left (B30, B40-B47). */
   static boolean shouldRepeat(ScoringException failure, Set<Integer> retryStatuses) {
-    if (failure instanceof TransportException transport) {
-      return transport.network;
+    if (failure instanceof ServiceException service) {
+      boolean busy =
+          service.modelReason.equals("model_not_ready")
+              || service.modelReason.equals("too_few_model_instance")
+              || service.modelStatus.equals("429");
+      boolean ofScript =
+          (service.status == 500 || service.status == 502) && service.runFunctionFailed;
+      return service.status == 424 && busy || retryStatuses.contains(service.status) && !ofScript;
     }
-    if (!(failure instanceof ServiceException service)) {
-      return false; // a wrong reply
-    }
-    if (service.status == 424
-        && (service.modelReason.equals("model_not_ready")
-            || service.modelReason.equals("too_few_model_instance")
-            || service.modelStatus.equals("429"))) {
-      return true;
-    }
-    boolean ofScript =
-        (service.status == 500 || service.status == 502) && service.runFunctionFailed;
-    return retryStatuses.contains(service.status) && !ofScript;
+    return failure instanceof TransportException transport && transport.network;
   }
 
   /** The wait before a retry, the first being number 0, for a random number from 0 to 1 (B48). */
@@ -1699,10 +1693,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final JsonFactory LONG =
       JsonFactory.builder()
           .streamReadConstraints(
-              StreamReadConstraints.builder()
-                  .maxStringLength(Integer.MAX_VALUE)
-                  .maxNumberLength(Integer.MAX_VALUE)
-                  .build())
+              StreamReadConstraints.builder().maxNumberLength(Integer.MAX_VALUE).build())
           .build();
 
   private static final JsonMapper JSON =
@@ -1732,19 +1723,15 @@ public final class ScoringClient implements AutoCloseable {
       http.sslContext(trusting(caFile));
     }
     if (proxy != null) {
-      http.proxy(ProxySelector.of(checkProxy(proxy)));
+      Matcher parts = PROXY.matcher(proxy);
+      int port = parts.matches() ? Integer.parseInt(parts.group(2)) : 0;
+      check(port > 0 && port < 65_536, "the proxy must be http://host:port");
+      http.proxy(ProxySelector.of(InetSocketAddress.createUnresolved(parts.group(1), port)));
     }
     if (loopback) {
       http.proxy(HttpClient.Builder.NO_PROXY);
     }
     return http.build();
-  }
-
-  private static InetSocketAddress checkProxy(String proxy) {
-    Matcher parts = PROXY.matcher(proxy);
-    int port = parts.matches() ? Integer.parseInt(parts.group(2)) : 0;
-    check(port > 0 && port < 65_536, "the proxy must be http://host:port");
-    return InetSocketAddress.createUnresolved(parts.group(1), port);
   }
 
   /** Trusts the certificates of a file, and no others. */

@@ -165,6 +165,17 @@ class ReplyTest {
         refusal("200 OK", body.getBytes()).reason());
   }
 
+  @Test
+  void anObjectThatIsMoreThanJacksonMakesATreeOfIsNoArray() throws Exception {
+    String body = "{\"n\": " + "1".repeat(2_000) + "}";
+    try (ScriptedServer server = ScriptedServer.replying("200 OK", body);
+        ScoringClient client = ScoringClient.create(server.uri("/score"), null)) {
+      assertEquals(
+          "the reply is not an array",
+          assertThrows(ReplyException.class, () -> client.score(TWO_ROWS)).reason());
+    }
+  }
+
   // Proves B51.
   @Test
   void noContentIsAnEmptyReply() throws Exception {
