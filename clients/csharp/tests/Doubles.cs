@@ -6,6 +6,7 @@ using System.Net.Http;
 using System.Net.Http.Headers;
 using System.Threading;
 using System.Threading.Tasks;
+using Xunit;
 
 namespace AzureML.Scoring.Tests;
 
@@ -160,4 +161,16 @@ internal sealed class FailingStream(Func<Exception> fail) : MemoryStream
 
     public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>
         ValueTask.FromException<int>(fail());
+}
+
+internal static class Wait
+{
+    /// <summary>Waits for what happens elsewhere; the limit of the tests ends a wait in vain.</summary>
+    public static async Task UntilAsync(Func<bool> condition)
+    {
+        while (!condition())
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(5), TestContext.Current.CancellationToken);
+        }
+    }
 }

@@ -40,7 +40,7 @@ public sealed class SharingTests
             Assert.True(Volatile.Read(ref open) > 0);
         }
 
-        await UntilAsync(() => Volatile.Read(ref open) == 0);
+        await Wait.UntilAsync(() => Volatile.Read(ref open) == 0);
     }
 
     // Proves B33.
@@ -66,7 +66,7 @@ public sealed class SharingTests
             Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
         }
 
-        await UntilAsync(() => Volatile.Read(ref open) == 0);
+        await Wait.UntilAsync(() => Volatile.Read(ref open) == 0);
     }
 
     // Proves B03.
@@ -81,7 +81,7 @@ public sealed class SharingTests
             clients.Add(await UseAsync(server.Uri));
         }
 
-        await UntilAsync(() =>
+        await Wait.UntilAsync(() =>
         {
             GC.Collect();
             GC.WaitForPendingFinalizers();
@@ -94,15 +94,6 @@ public sealed class SharingTests
             using var client = new ScoringClient(uri, new() { TokenProvider = _ => new(new AccessToken("t1")) });
             await client.ScoreAsync([[1]], source.Token);
             return new WeakReference(client);
-        }
-    }
-
-    /// <summary>Waits for what happens elsewhere; the limit of the tests ends a wait in vain.</summary>
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        while (!condition())
-        {
-            await Task.Delay(TimeSpan.FromMilliseconds(5), Cancel);
         }
     }
 }

@@ -4,6 +4,7 @@ using System.IO;
 using System.Linq;
 using System.Net;
 using System.Net.Http;
+using System.Net.NetworkInformation;
 using System.Net.Sockets;
 using System.Threading;
 using System.Threading.Tasks;
@@ -280,6 +281,31 @@ public sealed class TransportTests
         var error = await Assert.ThrowsAsync<OperationCanceledException>(() => call);
         Assert.Equal(source.Token, error.CancellationToken);
         await closed.Task.WaitAsync(Cancel);
+    }
+
+    // Proves B33.
+    [Fact]
+    public async Task Cancelling_ends_connecting_and_closes_the_socket()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "only there a connection waits for a place in a full queue");
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start(backlog: 0);
+        var port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        using var first = new TcpClient();
+        await first.ConnectAsync(IPAddress.Loopback, port, Cancel); // the one place is taken
+        using var client = new ScoringClient(new Uri($"http://{listener.LocalEndpoint}/score"), new() { ConnectTimeout = TimeSpan.FromMinutes(10) });
+        using var source = new CancellationTokenSource();
+        var call = client.ScoreAsync([[1]], source.Token);
+        await Wait.UntilAsync(() => IsConnecting(port));
+
+        await source.CancelAsync();
+
+        Assert.Equal(source.Token, (await Assert.ThrowsAsync<OperationCanceledException>(() => call)).CancellationToken);
+        await Wait.UntilAsync(() => !IsConnecting(port)).WaitAsync(TimeSpan.FromMinutes(1), Cancel);
+
+        static bool IsConnecting(int port) => Array.Exists(
+            IPGlobalProperties.GetIPGlobalProperties().GetActiveTcpConnections(),
+            connection => connection.RemoteEndPoint.Port == port && connection.State == TcpState.SynSent);
     }
 
     // Proves B32, B33.
