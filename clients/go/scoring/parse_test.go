@@ -245,33 +245,20 @@ func TestPredictionsKeepTheirBits(t *testing.T) {
 }
 
 // Proves B62.
+// What the shared vectors leave to each language.
 func TestServiceMessage(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ body, message string }{
 		{`{"message": "m", "error": "e", "detail": "d"}`, "m"},
-		{`{"status_code": 400, "message": "m"}`, "m"},
-		{`{"error": {"code": 400, "message": "m", "details": ""}, "detail": "d"}`, "m"},
-		{`{"error": "e", "detail": "d"}`, "e"},
-		{`{"detail": "d"}`, "d"},
-		{`{"message": "", "detail": "d"}`, "d"},
 		{`{"message": {"a": [1]}, "error": {"message": 5}, "detail": "d"}`, "d"},
 		{`{"Message": "m"}`, ""},
 		{`{"message": null}`, ""},
-		{`"Method not allowed"`, "Method not allowed"},
-		{"\uFEFF{\"message\": \"m\"}\n", "m"},
-		{"upstream request timeout\n", "upstream request timeout"},
-		{`{"message": `, `{"message":`},
+		{`{"a": 1e400, "error": {"b": 1e400, "message": "m"}}`, "m"},
 		{"h\xE9las", "h\uFFFDlas"},
 		{"<html>\n<head><TITLE class=x>\n 502 Bad\nGateway &amp; so </TITLE></head>", "502 Bad Gateway & so"},
-		{"<!DOCTYPE html><p>no title", ""},
 		{"<Error>no page</Error>", "<Error>no page</Error>"},
-		{"", ""},
-		{" \n", ""},
-		{"null", ""},
-		{"42", ""},
-		{"[1.5, 2.5]", ""},
-		{`{"a": 1e400, "error": {"b": 1e400, "message": "m"}}`, "m"},
-		{`["text"]`, ""},
+		{"<headline>no page</headline>", "<headline>no page</headline>"},
+		{"not a page: <title>&amp;</title>", "not a page: <title>&amp;</title>"},
 		{"\x00", "\x00"},
 	}
 	for _, test := range tests {
