@@ -40,7 +40,6 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Collection, Iterable
 from concurrent import futures
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from pathlib import Path
@@ -312,12 +311,8 @@ class ScoringClient:
                         continue  # at once, and not counted as a retry (B25)
                 hint = error.retry_after if isinstance(error, ServiceError) else None
                 wait = max(hint or 0.0, back_off(retries, self._base_delay, self._max_delay, self._random()))
-                if (
-                    retries >= max_retries
-                    or not should_repeat(error, self._retry_statuses)
-                    or wait > self._max_delay
-                    or wait >= call.left()
-                ):
+                is_last = retries >= max_retries or wait > self._max_delay or wait >= call.left()
+                if is_last or not should_repeat(error, self._retry_statuses):
                     raise
                 if self._on_retry is not None:
                     self._on_retry(Retry(call.attempts, wait, error.reason))
@@ -444,7 +439,7 @@ class _TokenCache:
         self._provider = provider
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
-        self._fetch: Future[AccessToken] | None = None  # under way
+        self._fetch: futures.Future[AccessToken] | None = None  # under way
 
     def get(self, call: _Call, refused: str | None) -> str:
         """Return a token that is fresh and was not refused, or the same one if the provider returns it again."""
@@ -485,9 +480,9 @@ class _TokenCache:
         return token
 
 
-def _in_thread(work: Callable[[], _T]) -> Future[_T]:
+def _in_thread(work: Callable[[], _T]) -> futures.Future[_T]:
     """Do blocking work in a thread of its own, which does not keep the program from ending."""
-    future: Future[_T] = Future()
+    future: futures.Future[_T] = futures.Future()
 
     def run() -> None:
         try:
@@ -589,9 +584,8 @@ def _spellings(credential: str) -> re.Pattern[str]:
     return re.compile("".join(rf"(?:\\?{re.escape(c)}|\\u00(?i:{ord(c):02x}))" for c in credential))
 
 
-_UNPRINTABLE = re.compile(
-    "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # what may begin a line, move a cursor or turn the direction of a text
+# What may begin a line, move a cursor or turn the direction of a text.
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def _explain(error: HTTPError) -> tuple[str, bool, bool]:
@@ -698,9 +692,8 @@ def _checked_uri(text: str) -> urllib.parse.SplitResult:
     if not isinstance(text, str):
         raise TypeError(f"the scoring URI must be a str, not {type(text).__name__}")
     if found := re.search(r"[^!-~]|[\"<>\\^`{|}]", text):
-        raise ValueError(
-            f"the scoring URI has a character that no URI can have at position {found.start()} (a trailing newline?)"
-        )
+        where = f"at position {found.start()} (a trailing newline?)"
+        raise ValueError(f"the scoring URI has a character that no URI can have {where}")
     try:
         uri = urllib.parse.urlsplit(text)
         is_absolute = uri.scheme in ("http", "https") and bool(uri.hostname) and uri.port != 0
@@ -861,9 +854,9 @@ def _json_message(value: object) -> str:
 
 # --- Connections ---
 #
-# urllib3 limits each wait for bytes, not their sum: a reply that drips may last for ever. These classes look at the
-# attempt's deadline before every wait, from the name look-up to the last byte. To do so they override internals:
-# `_new_conn` of urllib3, `_read_status` of http.client.
+# urllib3 limits each wait for bytes, not their sum: a reply that drips may last for ever. Here every wait ends by the
+# attempt's deadline, from the name look-up to the last byte. Internals that are overridden: `_new_conn` of urllib3,
+# `_read_status` of http.client.
 
 _CONNECTING, _WAITING, _READING = range(3)  # the stages of an attempt
 
@@ -893,6 +886,8 @@ _current = _Attempt()
 
 
 class _Socket(socket.socket):
+    """Looks at the attempt's deadline before every wait."""
+
     def recv_into(self, *args: Any) -> int:
         self.settimeout(_current.left())
         count = super().recv_into(*args)
@@ -959,7 +954,7 @@ class _Connection(HTTPConnection):
         super().putrequest(method, _current.target, skip_host, skip_accept_encoding)
 
 
-def _close_late(made: Future[_Socket]) -> None:
+def _close_late(made: futures.Future[_Socket]) -> None:
     if made.exception() is None:
         made.result().close()
 
