@@ -6,7 +6,7 @@
 What can be raised:
 
     ValueError, TypeError   the caller's mistake; nothing was sent
-    ScoringError            all else, with the number of attempts
+    ScoringError            all else, with the number of attempts and the reason
     ├── ServiceError        the service answered with another status than 2xx
     ├── TransportError      no answer, or not all of it: network, TLS, time
     └── ReplyError          a success status, but no predictions
@@ -47,7 +47,7 @@ from typing import Any, NamedTuple, Self, SupportsFloat, TypeVar
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError
 
 __all__ = ["AccessToken", "ReplyError", "Retry", "ScoringClient", "ScoringError", "ServiceError", "TransportError"]
 
@@ -609,13 +609,13 @@ def _explain(error: HTTPError) -> tuple[str, bool, bool]:
 
 
 _WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
-    (socket.gaierror, "the host name cannot be resolved"),
+    ((socket.gaierror, LocationParseError), "the host name cannot be resolved"),
     (ConnectionRefusedError, "connection refused"),
     (http.client.RemoteDisconnected, "the connection was closed before the reply"),
     (http.client.IncompleteRead, "the reply was cut off"),
     (ConnectionError, "the connection was reset"),
     ((ssl.SSLEOFError, ssl.SSLZeroReturnError), "the connection was closed inside TLS"),
-    ((http.client.HTTPException, urllib3.exceptions.InvalidHeader), "the reply is not valid HTTP"),
+    ((http.client.HTTPException, InvalidHeader), "the reply is not valid HTTP"),
 )
 
 

@@ -41,6 +41,7 @@ def refused(server: RawServer, **options: str) -> TransportError:
         client.score([[1.5]])
     assert server.requests == []
     assert not caught.value.timed_out
+    assert caught.value.reason.startswith("TLS failed: ")
     assert isinstance(caught.value.__cause__, Exception)
     return caught.value
 
@@ -194,7 +195,7 @@ FIN, RST = struct.pack("ii", 0, 0), struct.pack("ii", 1, 0)
     [
         (b"", FIN, "the connection was closed inside TLS"),
         (b"", RST, "the connection was"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\nplain http was expected", FIN, "SSL"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\nplain http was expected", FIN, ": TLS failed: "),
         (b"\x15\x03\x03\x00\x02\x02\x28", FIN, "alert"),
     ],
 )

@@ -53,9 +53,10 @@ def test_name_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(error) == "POST http://service.test/score: the host name cannot be resolved (1 attempt)"
 
 
+# Proves B40.
 def test_name_that_cannot_be_one() -> None:
     error = failed("http://a..b/score")
-    assert not error.timed_out
+    assert (error.timed_out, error.reason) == (False, "the host name cannot be resolved")
 
 
 @pytest.mark.parametrize(
