@@ -353,7 +353,8 @@ func (c *Client) nextWait(ctx context.Context, retries int, outcome error) (wait
 func attempt[T any](ctx context.Context, c *Client, call *exchange, credential string, read func(reply []byte) (T, error)) (value T, err error) {
 	ctx, connection, cancel := limitAttempt(ctx, c.options.ConnectTimeout, c.options.AttemptTimeout)
 	defer cancel()
-	request := call.request.Clone(ctx)
+	request := call.request.WithContext(ctx)
+	request.Header = request.Header.Clone() // net/http may still read those of the attempt before
 	request.Body, _ = request.GetBody()
 	if credential != "" {
 		request.Header.Set("Authorization", "Bearer "+credential)
