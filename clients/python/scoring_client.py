@@ -353,10 +353,10 @@ class ScoringClient:
         limit = self._max_reply_bytes if is_success else _ERROR_BODY_BYTES
         body = bytearray()
         _current.stage = _READING
-        try:
+        try:  # what follows a 101 is not HTTP
             while response.status != 101 and len(body) <= limit and (chunk := response.read1(_CHUNK_BYTES)):
                 body += chunk
-        except HTTPError:
+        except HTTPError:  # the status of an error is known, whatever becomes of its body (B50)
             if is_success:
                 raise
         if not is_success:
