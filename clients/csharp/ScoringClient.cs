@@ -522,7 +522,7 @@ public sealed class ScoringClient : IDisposable
                 fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : FetchAsync(refused);
             }
 
-            _ = fetch.ContinueWith(static task => task.Exception, TaskScheduler.Default); // counts as seen, if nobody waits any more
+            _ = fetch.ContinueWith(static task => task.Exception, TaskScheduler.Default); // counts as seen, also if nobody waits any more
             await ((Task)fetch).WaitAsync(call.Left, timeProvider, call.CancellationToken)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             call.CancellationToken.ThrowIfCancellationRequested();
@@ -552,12 +552,7 @@ public sealed class ScoringClient : IDisposable
     // --- What one attempt came to ---
 
     /// <summary>What the attempts of a call have in common. It makes their errors.</summary>
-    /// <param name="Options">Of the client.</param>
-    /// <param name="Method">Of the requests.</param>
-    /// <param name="Uri">With its query.</param>
-    /// <param name="Body">The same bytes in every attempt.</param>
-    /// <param name="ContentType">Null where there is no body.</param>
-    /// <param name="CancellationToken">The caller's.</param>
+    /// <remarks>Without a content type there is no body. The cancellation token is the caller's.</remarks>
     private sealed record Call(
         ScoringClientOptions Options,
         HttpMethod Method,
@@ -623,15 +618,9 @@ public sealed class ScoringClient : IDisposable
         public ScoringTransportException TransportError(Exception error, TimeSpan? limit = null, string missing = "complete reply")
         {
             var (words, isNetwork, timedOut) = limit is not TimeSpan passed ? Explain(error)
-                : (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true); // else the model may be at work (C40)
+                : (Invariant($"no {missing} within {passed.TotalSeconds} s"), missing == "connection", true); // a model may be at work (C40)
             var reason = Excerpt(words);
-            return new(Text(reason), FitToPrint(error))
-            {
-                Attempts = Attempts,
-                Reason = reason,
-                TimedOut = timedOut,
-                IsNetwork = isNetwork,
-            };
+            return new(Text(reason), FitToPrint(error)) { Attempts = Attempts, Reason = reason, TimedOut = timedOut, IsNetwork = isNetwork };
         }
 
         public ScoringReplyException ReplyError(string fault, byte[] body)
@@ -1115,36 +1104,31 @@ internal static class Connections
     public static Uri ExactUri(string text) => new(text, new UriCreationOptions { DangerousDisablePathAndQueryCanonicalization = true });
 
     /// <summary>Makes the client's own handler, with a pool of connections.</summary>
-    public static SocketsHttpHandler CreateHandler(ScoringClientOptions options, bool isLoopback)
+    public static SocketsHttpHandler CreateHandler(ScoringClientOptions options, bool isLoopback) => new()
     {
-        var handler = new SocketsHttpHandler
+        AllowAutoRedirect = false, // the credential stays with its host
+        UseCookies = false,
+        UseProxy = !isLoopback,
+        Proxy = options.Proxy is null ? null : new WebProxy(options.Proxy),
+        ConnectTimeout = options.ConnectTimeout,
+        PooledConnectionLifetime = TimeSpan.FromMinutes(2), // or the service's old address is used for ever
+        SslOptions =
         {
-            AllowAutoRedirect = false, // the credential stays with its host
-            UseCookies = false,
-            UseProxy = !isLoopback,
-            Proxy = options.Proxy is null ? null : new WebProxy(options.Proxy),
-            ConnectTimeout = options.ConnectTimeout,
-            PooledConnectionLifetime = TimeSpan.FromMinutes(2), // or the service's old address is used for ever
-            ConnectCallback = ConnectAsync,
-            PlaintextStreamFilter = (context, _) => // asked when TLS is ready
-            {
-                (context.InitialRequestMessage as Request)?.Keep(); // another request may get the connection
-                return ValueTask.FromResult(context.PlaintextStream);
-            },
-            RequestHeaderEncodingSelector = (_, request) => // asked when the headers go out on a connection
-            {
-                if (request is Request ours) // and not the handler's own to a proxy
-                {
-                    ours.IsConnected = true;
-                }
-
-                return null;
-            },
-        };
-        handler.SslOptions.EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13;
-        handler.SslOptions.CertificateChainPolicy = options.CaFile is null ? null : TrustOnly(options.CaFile);
-        return handler;
-    }
+            EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
+            CertificateChainPolicy = options.CaFile is null ? null : TrustOnly(options.CaFile),
+        },
+        ConnectCallback = ConnectAsync,
+        PlaintextStreamFilter = (context, _) => // asked when TLS is ready
+        {
+            (context.InitialRequestMessage as Request)?.Keep(); // another request may get the connection
+            return ValueTask.FromResult(context.PlaintextStream);
+        },
+        RequestHeaderEncodingSelector = (_, request) => // asked when the headers go out on a connection
+        {
+            (request as Request)?.IsConnected = true; // not the handler's own to a proxy
+            return null;
+        },
+    };
 
     private static async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellationToken)
     {
