@@ -148,8 +148,9 @@ def _plan(case: Case, client: str, seed: str) -> Planned:
         each[:] = [Call(c.op, fill(c.members, values), c.rows, c.drawn) for c in each]
     secrets = {f"{kind} key": key for kind, key in keys.items()}
     key = _key(case, keys, values)
-    unknown = ".".join("".join(draw.choices(_KEY_LETTERS + "-_", k=n)) for n in (36, _TOKEN_LENGTH, 43))
+    unknown = ""
     if "token_provider" in case.options:
+        unknown = ".".join("".join(draw.choices(_KEY_LETTERS + "-_", k=n)) for n in (36, _TOKEN_LENGTH, 43))
         secrets["unknown token"] = unknown
     return Planned(client, case, _service(case, name, keys, values), calls, key, secrets, values, unknown)
 
