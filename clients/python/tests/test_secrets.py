@@ -4,11 +4,13 @@ import copy
 import json
 import logging
 import pickle
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import scoring_client
 from raw_server import Play, RawServer, close, raw, reply
 from scoring_client import ReplyError, ScoringClient, ScoringError, ServiceError, TransportError
 
@@ -118,6 +120,26 @@ def test_excerpt_that_echoes_the_key(serve: Serve, body: bytes) -> None:
     for shown in (str(error), error.reason, error.excerpt):
         assert "Zk3" not in shown
         assert "vWq" not in shown
+
+
+def test_the_pattern_of_a_credential_is_made_once_in_a_call_and_only_for_an_error(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    spellings = scoring_client._spellings
+
+    def counted(key: str) -> re.Pattern[str]:
+        made.append(key)
+        return spellings(key)
+
+    monkeypatch.setattr(scoring_client, "_spellings", counted)
+    server = serve(reply([0.5]), reply({"message": BEARER}, 503), reply({"message": BEARER}, 403))
+    with ScoringClient(server.uri, key=KEY, base_delay=0.001) as client:
+        client.score([[1.5]])
+        assert made == []
+        with pytest.raises(ServiceError):
+            client.score([[1.5]])
+    assert made == [KEY]
 
 
 def test_content_encoding_that_echoes_the_key(serve: Serve) -> None:
