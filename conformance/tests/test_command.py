@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import io
 import json
 import os
@@ -11,7 +13,8 @@ import sys
 
 import pytest
 from rich.console import Console
-from scoring_conformance import schemas
+from scoring_conformance import mutants, schemas
+from scoring_conformance.cases.loader import load_cases
 from scoring_conformance.command.terminal import Terminal
 from scoring_conformance.paths import repository
 
@@ -210,3 +213,16 @@ def test_a_wrong_client_is_run_and_compared_with_what_it_declares():
     assert unknown.returncode == 2
     assert "null" in unknown.stderr
     assert unknown.stderr.count("\n") == 1
+
+
+def test_all_wrong_clients_together_must_turn_everything_red(monkeypatch, capsys):
+    only_null = mutants.load_mutants(names=["null"])
+    module = importlib.import_module("scoring_conformance.command.main")
+    monkeypatch.setattr(module, "load_mutants", lambda names: only_null)
+    case = next(case for case in load_cases() if case.id == "payload/one-request")
+    monkeypatch.setattr(module, "load_cases", lambda: [case])
+    assert module._mutants(argparse.Namespace(mutant=[])) == 1  # the null client counts for nothing
+    assert capsys.readouterr().out.splitlines() == [
+        "null: as declared",
+        "no wrong client turns it red: payload/one-request",
+    ]

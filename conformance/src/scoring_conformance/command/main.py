@@ -291,6 +291,11 @@ def _mutants(options: argparse.Namespace) -> int:
                 wrong += bool(problems)
     finally:
         mock.close()
+    if not options.mutant:
+        alive = [*kills.alive(cases), *kills.alive_kinds()]
+        for name in alive:
+            terminal.tell(f"no wrong client turns it red: {name}")
+        wrong += len(alive)
     return 1 if wrong else 0
 
 
