@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Diagnostics;
 using System.Globalization;
 using System.IO;
+using System.Linq;
 using System.Runtime.CompilerServices;
 using System.Threading;
 using System.Threading.Tasks;
@@ -41,7 +42,7 @@ public sealed class ExampleBuild : IAsyncLifetime
         // A shell that runs us in the background has SIGINT ignored, and every child inherits that.
         string[] command = OperatingSystem.IsLinux() ? ["env", "--default-signal=INT", "dotnet"] : ["dotnet"];
         var start = new ProcessStartInfo(command[0], [.. command[1..], .. arguments]) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var (name, value) in environment)
+        foreach (var (name, value) in environment.Append(new("CORECLR_ENABLE_PROFILING", "0"))) // coverage is of this process
         {
             start.Environment[name] = value;
         }

@@ -14,7 +14,10 @@ namespace AzureML.Scoring.Tests;
 public sealed class QuickstartBuild : IAsyncLifetime
 {
     private static readonly string[] Unwanted =
-        ["SCORING_URI", "SCORING_KEY", "SCORING_TIMEOUT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    [
+        "SCORING_URI", "SCORING_KEY", "SCORING_TIMEOUT", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
+        "CORECLR_ENABLE_PROFILING", // coverage is of this process
+    ];
 
     /// <summary>The path of what was built: starts faster than `dotnet run`.</summary>
     public string Program { get; private set; } = "";
