@@ -9,6 +9,7 @@ import azureml.scoring.ScoringClient.ServiceException;
 import azureml.scoring.ScoringClient.TransportException;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
+import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -103,15 +104,15 @@ class ExampleTest {
   @Test
   void everyErrorHasItsBranch() throws Exception {
     double[][] rows = {{1.5}};
-    String gone;
     try (ScriptedServer server =
             ScriptedServer.replying("503 Busy", "{\"message\": \"too many requests\"}");
         ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
-      gone = server.uri("/score");
       errors(client, new double[][] {{Double.NaN}});
       errors(client, rows);
     }
-    try (ScoringClient client = OneAttempt.create(gone, null)) {
+    try (Socket nobody = ScriptedServer.silentPort();
+        ScoringClient client =
+            OneAttempt.create("http://127.0.0.1:" + nobody.getLocalPort() + "/score", null)) {
       errors(client, rows);
     }
     try (ScriptedServer server = ScriptedServer.replying("200 OK", "[]");

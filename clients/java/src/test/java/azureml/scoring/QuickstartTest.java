@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import azureml.scoring.Program.Run;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import java.net.ServerSocket;
+import java.net.Socket;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -115,13 +115,13 @@ class QuickstartTest {
 
   @Test
   void saysWhenNobodyListens() throws Exception {
-    String address;
-    try (ServerSocket gone = ScriptedServer.listen()) {
-      address = "127.0.0.1:" + gone.getLocalPort();
+    try (Socket nobody = ScriptedServer.silentPort()) {
+      String address = "127.0.0.1:" + nobody.getLocalPort();
+      String uri = "http://" + address + "/score";
+      Run run = quickstart(Map.of("SCORING_URI", uri, "SCORING_KEY", KEY));
+      assertEquals(1, run.status());
+      assertTrue(run.err().matches("cannot reach " + address + ": [^\n]+\n"), run.err());
     }
-    Run run = quickstart(Map.of("SCORING_URI", "http://" + address + "/score", "SCORING_KEY", KEY));
-    assertEquals(1, run.status());
-    assertTrue(run.err().matches("cannot reach " + address + ": [^\n]+\n"), run.err());
   }
 
   @Test

@@ -13,6 +13,7 @@ import azureml.scoring.ScoringClient.ServiceException;
 import azureml.scoring.ScoringClient.TransportException;
 import java.io.IOException;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -256,10 +257,8 @@ class RetryTest {
   // Proves B40.
   @Test
   void aRefusedConnectionIsTriedAgainUntilSomebodyListens() throws Exception {
-    int port;
-    try (ServerSocket gone = ScriptedServer.listen()) {
-      port = gone.getLocalPort();
-    }
+    Socket nobody = ScriptedServer.silentPort();
+    int port = nobody.getLocalPort();
     List<ScriptedServer> servers = new ArrayList<>();
     try (ScoringClient client =
         ScoringClient.builder("http://127.0.0.1:" + port + "/score")
@@ -268,7 +267,7 @@ class RetryTest {
                 retry -> {
                   retries.add(retry);
                   if (retry.attempt() == 2) {
-                    servers.add(listener(port));
+                    servers.add(listener(nobody));
                   }
                 })
             .build()) {
@@ -282,8 +281,10 @@ class RetryTest {
     }
   }
 
-  private static ScriptedServer listener(int port) {
+  private static ScriptedServer listener(Socket instead) {
     try {
+      int port = instead.getLocalPort();
+      instead.close();
       ServerSocket listener = new ServerSocket(port, 50, java.net.InetAddress.getLoopbackAddress());
       return new ScriptedServer(listener, (request, connection) -> connection.write(GOOD));
     } catch (IOException e) {
@@ -405,7 +406,7 @@ class RetryTest {
           new Thread(
               () -> {
                 while (true) {
-                  try (java.net.Socket socket = listener.accept()) {
+                  try (Socket socket = listener.accept()) {
                     socket.getInputStream().read(); // as a server does, which waits for a request
                     socket.getOutputStream().write("HTTP/1.1 400 No\r\n\r\n".getBytes());
                     socket.getInputStream().readAllBytes();

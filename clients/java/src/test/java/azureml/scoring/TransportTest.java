@@ -14,6 +14,7 @@ import java.net.InetSocketAddress;
 import java.net.Proxy;
 import java.net.ProxySelector;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.net.SocketAddress;
 import java.net.URI;
 import java.time.Duration;
@@ -59,17 +60,12 @@ class TransportTest {
         .replaceFirst("^POST http://127\\.0\\.0\\.1:[0-9]+/score: (.*) \\(1 attempt\\)$", "$1");
   }
 
-  /** The URI of a port on which nobody listens. */
-  private static String nobody() throws IOException {
-    try (ServerSocket gone = ScriptedServer.listen()) {
-      return "http://127.0.0.1:" + gone.getLocalPort() + "/score";
-    }
-  }
-
   // Proves B40, B60, B64.
   @Test
   void refused() throws Exception {
-    try (ScoringClient client = OneAttempt.create(nobody(), "hunter2")) {
+    try (Socket nobody = ScriptedServer.silentPort();
+        ScoringClient client =
+            OneAttempt.create("http://127.0.0.1:" + nobody.getLocalPort() + "/score", "hunter2")) {
       TransportException failure = failure(client);
       assertFalse(failure.timedOut());
       assertEquals("connection refused", what(failure));
