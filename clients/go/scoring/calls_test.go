@@ -249,8 +249,9 @@ func TestConcurrentCallsOverSockets(t *testing.T) {
 	service.mu.Lock()
 	connections := service.connections
 	service.mu.Unlock()
-	if connections > 64 {
-		t.Errorf("%d connections for 64 callers", connections)
+	// Not 64: net/http gives up a connection whose request took 50 ms to be seen as written, which happens on a busy machine.
+	if connections > 200 {
+		t.Errorf("%d connections for 640 calls of 64 callers", connections)
 	}
 	for range connections {
 		<-service.closed
