@@ -95,7 +95,7 @@ def disagreements(declared: Declaration, cases: Sequence[Case], document: Mappin
         if not any(fnmatch.fnmatchcase(check, pattern) for pattern in allowed)
     ]
     for pattern in declared.red:
-        reached = {check.partition("#")[0] for check in fnmatch.filter(red, pattern)}
+        reached = {check.partition("#")[0] for check in red if fnmatch.fnmatchcase(check, pattern)}
         named = {case.id for case in _named(pattern, cases)}
         found += [f"declared red, and nothing is: {pattern}"] * (not named)
         found += [f"declared red, and is not: {case} ({pattern})" for case in sorted(named - reached)]
