@@ -584,6 +584,8 @@ func explain(err error, at stage) (reason string, network bool) {
 		return fmt.Sprintf("no %s within %v s", at.missing, time.Duration(limit).Seconds()), at == connecting
 	case at != receiving && tlsRefusal.MatchString(text), errors.Is(err, http.ErrSchemeMismatch):
 		return "TLS failed: " + text, false
+	case strings.HasPrefix(text, tunnelRefused):
+		return text, false
 	case strings.Contains(text, "server response headers exceeded"):
 		return "the headers of the reply are too large", false
 	case errors.As(err, new(*net.DNSError)):
@@ -1031,6 +1033,8 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return conn, err
 }
 
+const tunnelRefused = "the proxy refused the tunnel"
+
 // newTransport makes a connection pool. It is no clone of http.DefaultTransport, because programs replace that by other types.
 func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 	transport := &http.Transport{
@@ -1042,7 +1046,7 @@ func newTransport(options Options, uri *url.URL) (*http.Transport, error) {
 		IdleConnTimeout:     90 * time.Second,
 		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, response *http.Response) error {
 			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("the proxy refused the tunnel: %d", response.StatusCode) // or the proxy's own words stand there
+				return fmt.Errorf("%s: %d", tunnelRefused, response.StatusCode) // or the proxy's own words stand there
 			}
 			return nil
 		},

@@ -96,12 +96,12 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// Proves B21, B40.
-// A proxy that refuses the tunnel does not see the key.
+// Proves B21, B60.
+// A proxy that refuses the tunnel does not see the key, and is not asked again.
 func TestProxyRefusesTheTunnel(t *testing.T) {
 	t.Parallel()
 	proxy := serve(t, reply(407, "no"))
-	options := Options{Proxy: strings.TrimSuffix(proxy.uri, "/score"), Key: NewKey(secret), MaxRetries: -1}
+	options := Options{Proxy: strings.TrimSuffix(proxy.uri, "/score"), Key: NewKey(secret)}
 	client := newClient(t, "https://model.example/score", options)
 	err := scoreError[*TransportError](t, client)
 	if want := "POST https://model.example/score: the proxy refused the tunnel: 407 (1 attempt)"; err.Error() != want || err.Timeout() {
