@@ -483,7 +483,6 @@ public sealed class ScoringClient : IDisposable
     {
         const string format = "dd MMM yyyy HH:mm:ss 'GMT'"; // the day of the week says nothing, right or wrong
         var rest = date is { Length: 29 } && date[3..5] == ", " ? date[5..] : "";
-        rest = rest.Replace(" 0000 ", " 0001 ", StringComparison.Ordinal); // as long past, but a year of .NET
         return DateTimeOffset.TryParseExact(rest, format, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var then)
             ? (then - now).TotalSeconds : null;
     }

@@ -150,6 +150,7 @@ public sealed class ServiceErrorTests
         Assert.True(error.RunFunctionFailed);
         Assert.Equal(Assert.Single(Assert.Single(server.Requests).Values("x-ms-client-request-id")), error.ClientRequestId);
         Assert.Equal($"POST {server.Uri}: 424: no (1 attempt, request id rq-1)", error.Message);
+        Assert.Equal("424: no", error.Reason);
     }
 
     [Fact]

@@ -191,6 +191,19 @@ public sealed class TokenTests
         Assert.Equal(["Bearer tok1", "Bearer tok2"], Sent(server));
     }
 
+    // Proves B21.
+    [Fact]
+    public async Task A_token_that_begins_as_another_one_is_hidden_whole()
+    {
+        var fetches = 0;
+        await using var server = new RawServer(RawServer.Reply(401, "neither long-token nor long"));
+        using var client = new ScoringClient(server.Uri, new() { TokenProvider = _ => new(new AccessToken(++fetches == 1 ? "long" : "long-token")) });
+
+        var error = await Assert.ThrowsAsync<ScoringServiceException>(() => client.ScoreAsync([[1]], Cancel));
+
+        Assert.Equal("neither *** nor ***", error.ServiceMessage);
+    }
+
     // Proves B25.
     [Fact]
     public async Task The_same_token_again_is_not_resent_and_not_kept()

@@ -386,6 +386,7 @@ public sealed class TransportTests
     private static void AssertFailure(ScoringTransportException error, string text)
     {
         Assert.EndsWith($"/score: {text} (1 attempt)", error.Message, StringComparison.Ordinal);
+        Assert.Equal(text, error.Reason);
         Assert.False(error.TimedOut);
         Assert.NotNull(error.InnerException);
         Assert.Equal(1, error.Attempts);
