@@ -158,6 +158,20 @@ class RetryTest {
     }
   }
 
+  // Proves B32.
+  @Test
+  void theTimeOfAHookShortensTheWaitThatFollows() throws Exception {
+    try (ScriptedServer server = ScriptedServer.replying(BUSY);
+        ScoringClient client =
+            ScoringClient.builder(server.uri("/score"))
+                .time(time)
+                .onRetry(retry -> time.advance(millis(99_700)))
+                .build()) {
+      assertThrows(TransportException.class, () -> client.score(ROWS));
+      assertEquals(List.of(millis(300)), time.sleeps());
+    }
+  }
+
   // Proves B02.
   @Test
   void theExceptionOfAHookReachesTheCaller() throws Exception {
