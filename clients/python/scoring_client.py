@@ -71,6 +71,11 @@ class AccessToken:
     refresh_by: float | None = None
     """When to ask for the next one, in seconds since the epoch. None: only after the service refused this one."""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError for a `datetime`: whether it is local time or UTC cannot be seen."""
+        if not isinstance(self.refresh_by, (int, float, type(None))):
+            raise TypeError(f"refresh_by must be seconds since the epoch, not {type(self.refresh_by).__name__}")
+
 
 @dataclass(frozen=True)
 class Retry:

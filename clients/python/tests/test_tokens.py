@@ -1,5 +1,6 @@
 """The token provider: called once for all, again when the time has come or the service refuses (B20, B21, B24, B25)."""
 
+import datetime
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -373,3 +374,9 @@ def test_a_fetch_that_cannot_begin_is_not_waited_for(serve: Serve, monkeypatch: 
             with pytest.raises(RuntimeError, match="can't start new thread"):
                 score(client)
         assert score(client) == [0.5]
+
+
+# Proves B02.
+def test_a_datetime_is_no_refresh_by() -> None:
+    with pytest.raises(TypeError, match=r"^refresh_by must be seconds since the epoch, not datetime$"):
+        AccessToken("t1", datetime.datetime.now())  # type: ignore[arg-type]
