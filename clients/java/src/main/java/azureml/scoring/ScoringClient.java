@@ -896,10 +896,10 @@ public final class ScoringClient implements AutoCloseable {
     try {
       Future<?> end = CompletableFuture.anyOf(response, reply.full);
       Throwable failure = await(end, connected, last ? left : attemptTimeout, limit);
-      if (failure == null && !reply.isBegun()) { // what it says of other statuses of a proxy
-        failure = new IOException(TUNNEL_FAILED + 407);
+      if (failure == null && !reply.isBegun()) { // a proxy's 407, which comes past the handler
+        failure = new IOException(TUNNEL_FAILED + 407); // as HttpClient says of other statuses
       }
-      if (failure != null && !reply.isError()) { // whose status is known, its body aside (B50)
+      if (failure != null && !reply.isError()) { // an error's status is enough (B50)
         throw call.transportError(failure, reply.isBegun());
       }
       return read(call, reply, reader);
@@ -1128,7 +1128,7 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  /** Makes a value of a success that came whole and as it was asked for. */
+  /** Makes a value of a success that came whole and as it was asked for, or says what came. */
   private <T> T read(Call call, Reply reply, Reader<T> reader) {
     byte[] body = reply.body();
     if (reply.isError()) {
@@ -1201,7 +1201,7 @@ public final class ScoringClient implements AutoCloseable {
       permits ServiceException, TransportException, ReplyException {
     private static final long serialVersionUID = 1L;
     private final int attempts;
-    final String reason;
+    private final String reason;
 
     private ScoringException(
         Call call, String reason, String excerpt, String requestId, Throwable cause) {
@@ -1413,7 +1413,7 @@ public final class ScoringClient implements AutoCloseable {
     String line = UNPRINTABLE.matcher(text).replaceAll(" ").strip();
     return line.codePointCount(0, line.length()) <= MAX_TEXT
         ? line
-        : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT - 1)) + "…";
+        : line.substring(0, line.offsetByCodePoints(0, MAX_TEXT - 1)) + "\u2026";
   }
 
   private static final int MAX_TEXT = 300;
