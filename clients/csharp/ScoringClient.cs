@@ -1040,8 +1040,7 @@ file static class Json
         var text = Text(body).Trim();
         try
         {
-            using var document = JsonDocument.Parse(text);
-            var value = document.RootElement;
+            var value = JsonElement.Parse(text);
             return Member(value, "message") ?? ErrorText(value) ?? Member(value, "detail") ?? Member(value) ?? "";
         }
         catch (JsonException)
