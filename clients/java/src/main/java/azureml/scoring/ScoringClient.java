@@ -1159,6 +1159,9 @@ public final class ScoringClient implements AutoCloseable {
       return new Loss(words, cause instanceof HttpConnectTimeoutException, true);
     } else if (words.startsWith("Header size too big")) {
       return new Loss("the headers of the reply are too large", false, false);
+    } else if (words.startsWith(TUNNEL_FAILED)) {
+      String status = words.substring(TUNNEL_FAILED.length());
+      return new Loss("the proxy refused the tunnel: " + status, false, false);
     }
     Optional<Throwable> tls = causes(cause).filter(SSLException.class::isInstance).findFirst();
     if (tls.isPresent() && !begun) { // at times it is the cause of a lost connection
@@ -1182,7 +1185,7 @@ public final class ScoringClient implements AutoCloseable {
         || cause instanceof NumberFormatException) { // of a length
       what = "the reply is not valid HTTP";
     } else {
-      what = words.replaceFirst("^" + TUNNEL_FAILED, "the proxy refused the tunnel: ");
+      what = words;
     }
     return new Loss(what, true, false);
   }

@@ -372,22 +372,20 @@ class TransportTest {
     }
   }
 
-  // Proves B40.
+  // Proves B60.
   @ParameterizedTest
   @ValueSource(ints = {403, 407})
-  void aProxyThatRefusesTheTunnelIsATransportErrorThatIsRepeated(int status) throws Exception {
+  void aProxyThatRefusesTheTunnelIsNotAskedAgain(int status) throws Exception {
     String reply = status + " No\nProxy-Authenticate: Basic";
     try (ScriptedServer proxy = ScriptedServer.replying(reply, "");
         ScoringClient client =
             ScoringClient.builder("https://model.invalid/score")
                 .key("hunter2")
                 .proxy("http://127.0.0.1:" + proxy.port())
-                .maxRetries(1)
-                .time(new FakeTime(0.5))
                 .build()) {
       TransportException failure = assertThrows(TransportException.class, () -> client.score(ROWS));
       assertFalse(failure.timedOut());
-      assertEquals(2, failure.attempts());
+      assertEquals(1, failure.attempts());
       assertEquals("the proxy refused the tunnel: " + status, failure.reason());
     }
   }
