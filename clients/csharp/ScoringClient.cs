@@ -481,8 +481,9 @@ public sealed class ScoringClient : IDisposable
     /// <summary>Reads an IMF-fixdate, the one form of a date that is still sent.</summary>
     private static double? SecondsUntil(string? date, DateTimeOffset now)
     {
-        const string format = "dd MMM yyyy HH:mm:ss 'GMT'"; // the day of the week says nothing, right or wrong
-        var rest = date is { Length: 29 } && date[3..5] == ", " ? date[5..] : "";
+        const string format = ", dd MMM yyyy HH:mm:ss 'GMT'"; // the day of the week says nothing, right or wrong
+        var isDay = date is { Length: 29 } && CultureInfo.InvariantCulture.DateTimeFormat.AbbreviatedDayNames.Contains(date[..3]);
+        var rest = isDay ? date![3..].Replace(" 0000 ", " 0001 ", StringComparison.Ordinal) : ""; // as long past, but a year of .NET
         return DateTimeOffset.TryParseExact(rest, format, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var then)
             ? (then - now).TotalSeconds : null;
     }

@@ -424,7 +424,7 @@ def _first(headers: urllib3.HTTPHeaderDict, name: str) -> str:
 
 def _http_date(text: str) -> float | None:
     """Read an IMF-fixdate, the one form of a date that is still sent, as seconds since the epoch."""
-    if not re.fullmatch("[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT", text):
+    if not re.fullmatch(r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT", text, re.ASCII):
         return None
     if text[12:14] == "00":  # email.utils would read 0030 as 2030
         return 0.0

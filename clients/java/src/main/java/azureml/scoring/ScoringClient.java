@@ -991,7 +991,7 @@ public final class ScoringClient implements AutoCloseable {
     }
     String date = headers.firstValue("retry-after").orElse("");
     try { // the name of the day is not compared
-      date = date.replaceFirst("^[A-Z][a-z]{2}, ", "day, ");
+      date = date.replaceFirst("^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), ", "day, ");
       Duration wait = Duration.between(now, HTTP_DATE.parse(date, Instant::from));
       return Optional.of(wait.isNegative() ? Duration.ZERO : shorter(wait, LONGEST_HINT));
     } catch (DateTimeParseException none) {
