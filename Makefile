@@ -126,8 +126,8 @@ lint-go: #- gofmt, go vet, staticcheck
 	  (cd clients/go && go vet ./... && go tool -modfile=tools/go.mod staticcheck ./...); \
 	  (cd conformance/adapters/go && go vet ./... && go tool -modfile=../../../clients/go/tools/go.mod staticcheck ./...))
 
-lint-java: #- the formatter's check, and javac with every warning an error
-	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml spotless:check test-compile; \
+lint-java: #- the formatter's check, javac with every warning an error, and Error Prone
+	$(call native,java,mvn,mvn -q -B -f clients/java/pom.xml -Perror-prone spotless:check test-compile; \
 	  mvn -q -B -f clients/java/bench/pom.xml -Dbuild=$(CURDIR)/build/bench-java spotless:check compile; \
 	  mvn -q -B -f conformance/adapters/java/pom.xml spotless:check)
 

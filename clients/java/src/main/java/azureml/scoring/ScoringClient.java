@@ -963,9 +963,12 @@ public final class ScoringClient implements AutoCloseable {
           service.modelReason.equals("model_not_ready")
               || service.modelReason.equals("too_few_model_instance")
               || service.modelStatus.equals("429");
+      if (service.status == 424 && busy) {
+        return true;
+      }
       boolean ofScript =
           (service.status == 500 || service.status == 502) && service.runFunctionFailed;
-      return service.status == 424 && busy || retryStatuses.contains(service.status) && !ofScript;
+      return retryStatuses.contains(service.status) && !ofScript;
     }
     return failure instanceof TransportException transport && transport.network;
   }
@@ -1075,7 +1078,7 @@ public final class ScoringClient implements AutoCloseable {
   }
 
   /** Throws an exception as it is, also one that nobody declared. */
-  @SuppressWarnings("unchecked")
+  @SuppressWarnings({"unchecked", "TypeParameterUnusedInFormals"})
   private static <E extends Throwable> E unchanged(Throwable thrown) throws E {
     throw (E) thrown;
   }

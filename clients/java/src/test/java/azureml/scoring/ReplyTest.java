@@ -162,7 +162,7 @@ class ReplyTest {
     String body = "[1.5, 1" + "0".repeat(400) + "]";
     assertEquals(
         "element 1 of the reply is not a finite number",
-        refusal("200 OK", body.getBytes()).reason());
+        refusal("200 OK", body.getBytes(StandardCharsets.UTF_8)).reason());
   }
 
   @Test

@@ -14,6 +14,7 @@ import azureml.scoring.ScoringClient.TransportException;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -422,7 +423,9 @@ class RetryTest {
                 while (true) {
                   try (Socket socket = listener.accept()) {
                     socket.getInputStream().read(); // as a server does, which waits for a request
-                    socket.getOutputStream().write("HTTP/1.1 400 No\r\n\r\n".getBytes());
+                    socket
+                        .getOutputStream()
+                        .write("HTTP/1.1 400 No\r\n\r\n".getBytes(StandardCharsets.UTF_8));
                     socket.getInputStream().readAllBytes();
                   } catch (IOException end) {
                     if (listener.isClosed()) {

@@ -31,6 +31,7 @@ final class ScriptedServer implements AutoCloseable {
   }
 
   /** A request as it came; header names and values as they were spelled. */
+  @SuppressWarnings("ArrayRecordComponent") // nobody compares two
   record Request(int connection, String line, List<String> headers, byte[] body) {
     List<String> header(String name) {
       return headers.stream()

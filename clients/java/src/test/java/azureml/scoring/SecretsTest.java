@@ -144,6 +144,7 @@ class SecretsTest {
   }
 
   @Test
+  @SuppressWarnings("ObjectToString") // that it has none is what is tested
   void aBuilderDoesNotShowTheKey() {
     assertFalse(OneAttempt.builder("https://host/score").key(KEY).toString().contains("hunter2"));
   }

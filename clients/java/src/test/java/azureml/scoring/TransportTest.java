@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import azureml.scoring.ScoringClient.TransportException;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.Proxy;
 import java.net.ProxySelector;
@@ -17,6 +18,7 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketAddress;
 import java.net.URI;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
@@ -231,7 +233,8 @@ class TransportTest {
             new ScriptedServer(
                 (request, connection) -> {
                   proceed.join();
-                  connection.write(ScriptedServer.reply("200 OK", "[2.5]".getBytes()));
+                  connection.write(
+                      ScriptedServer.reply("200 OK", "[2.5]".getBytes(StandardCharsets.UTF_8)));
                 });
         ScoringClient client =
             OneAttempt.builder(server.uri("/score"))
@@ -276,7 +279,8 @@ class TransportTest {
         new ProxySelector() {
           @Override
           public List<Proxy> select(URI uri) {
-            return List.of(new Proxy(Proxy.Type.HTTP, new InetSocketAddress("127.0.0.1", port)));
+            var address = new InetSocketAddress(InetAddress.getLoopbackAddress(), port);
+            return List.of(new Proxy(Proxy.Type.HTTP, address));
           }
 
           @Override
