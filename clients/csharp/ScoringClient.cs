@@ -513,13 +513,14 @@ public sealed class ScoringClient : IDisposable
             Task<AccessToken?> fetch;
             lock (_lock)
             {
-                old = _token = _token?.Token == refused ? null : _token;
+                Drop(refused);
+                old = _token;
                 if (old is not null && !(timeProvider.GetUtcNow() >= old.RefreshBy))
                 {
                     return old.Token;
                 }
 
-                fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : FetchAsync(refused);
+                fetch = _fetch = _fetch is { IsCompleted: false } ? _fetch : FetchAsync();
             }
 
             _ = fetch.ContinueWith(static task => task.Exception, TaskScheduler.Default); // counts as seen, also if nobody waits any more
@@ -528,10 +529,17 @@ public sealed class ScoringClient : IDisposable
             call.CancellationToken.ThrowIfCancellationRequested();
             var isDecided = fetch.IsCompletedSuccessfully || (fetch.IsCompleted && old is null);
             var token = isDecided ? await fetch.ConfigureAwait(false) : null;
+            lock (_lock)
+            {
+                Drop(refused); // it came again
+            }
+
             return (token ?? old)?.Token ?? throw call.TransportError(new TimeoutException(), timeout, "token");
         }
 
-        private async Task<AccessToken?> FetchAsync(string? refused)
+        private void Drop(string? refused) => _token = _token?.Token == refused ? null : _token;
+
+        private async Task<AccessToken?> FetchAsync()
         {
             using var timeLimit = new CancellationTokenSource(timeout, timeProvider); // no caller's: one who gives up ends only his wait
             var ended = timeLimit.Token;
@@ -542,7 +550,7 @@ public sealed class ScoringClient : IDisposable
             var token = isLate ? null : await answer.ConfigureAwait(false);
             lock (_lock)
             {
-                _token = token is null ? _token : token.Token == refused ? null : token;
+                _token = token ?? _token;
             }
 
             return token;
