@@ -117,7 +117,7 @@ import javax.net.ssl.TrustManagerFactory;
  */
 public final class ScoringClient implements AutoCloseable {
 
-  // ---- options
+  // --- Options ---
 
   /** Options of a {@link ScoringClient}. They are checked by {@link #build}. */
   public static final class Builder {
@@ -434,7 +434,7 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  // ---- client
+  // --- Client ---
 
   private final URI uri;
   private final String key; // null: none
@@ -691,7 +691,7 @@ public final class ScoringClient implements AutoCloseable {
     return "ScoringClient(" + withoutQuery(uri) + ")";
   }
 
-  // ---- sending
+  // --- Sending ---
 
   /** One call of a method: what its attempts have in common, and how it is told of. */
   private final class Call {
@@ -954,7 +954,7 @@ public final class ScoringClient implements AutoCloseable {
     }
   }
 
-  // ---- what is repeated
+  // --- What is repeated ---
 
   /** Tells whether an attempt is repeated, were there time and retries left (B30, B40-B47). */
   static boolean shouldRepeat(ScoringException failure, Set<Integer> retryStatuses) {
@@ -1008,7 +1008,7 @@ public final class ScoringClient implements AutoCloseable {
           .withResolverStyle(ResolverStyle.STRICT)
           .withZone(ZoneOffset.UTC);
 
-  // ---- the credential
+  // --- The credential ---
 
   /** The token of a provider: fetched once for all the calls that need it (C14). */
   private static final class TokenCache {
@@ -1083,7 +1083,7 @@ public final class ScoringClient implements AutoCloseable {
     throw (E) thrown;
   }
 
-  // ---- what one attempt came to
+  // --- What one attempt came to ---
 
   /** A reply as it comes. What came is kept, also when the rest never does. */
   private static final class Reply implements BodyHandler<Void> {
@@ -1200,7 +1200,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final int MAX_ERROR_BODY = 64 << 10; // bytes that are kept (B54)
   private static final String TUNNEL_FAILED = "Tunnel failed, got: ";
 
-  // ---- errors
+  // --- Errors ---
 
   /** The base of what a call can throw once its arguments are right. */
   public abstract static sealed class ScoringException extends RuntimeException
@@ -1428,7 +1428,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final Pattern UNPRINTABLE =
       Pattern.compile("[\\p{Cc}\\p{Zl}\\p{Zp}\\u061C\\u200E\\u200F\\u202A-\\u202E\\u2066-\\u2069]");
 
-  // ---- arguments
+  // --- Arguments ---
 
   /** Accepts the URIs that every client sends exactly as they are given (B01). */
   private static URI checkUri(String text) {
@@ -1531,7 +1531,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final Pattern NEEDLESS_ESCAPE =
       Pattern.compile("%(?:2[DEde]|3[0-9]|4[1-9A-Fa-f]|5[0-9AFaf]|6[1-9A-Fa-f]|7[0-9AEae])");
 
-  // ---- bodies
+  // --- Bodies ---
 
   /** Writes the payload, in which every double keeps its bits. */
   private static byte[] encodeRows(double[][] rows) {
@@ -1713,7 +1713,7 @@ public final class ScoringClient implements AutoCloseable {
   private static final Pattern HTML_PAGE = Pattern.compile("(?i)<(!doctype|html|head|body)\\b");
   private static final Pattern HTML_TITLE = Pattern.compile("(?is)<title[^>]*>([^<]*)");
 
-  // ---- connections
+  // --- Connections ---
 
   private static HttpClient newHttpClient(
       Duration connectTimeout, Path caFile, String proxy, boolean loopback) {
