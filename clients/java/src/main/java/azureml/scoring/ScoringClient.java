@@ -693,91 +693,6 @@ public final class ScoringClient implements AutoCloseable {
 
   // --- Sending ---
 
-  /** One call of a method: what its attempts have in common, and how it is told of. */
-  private final class Call {
-    private final String method;
-    private final URI uri;
-    private final byte[] payload;
-    private final String contentType; // null: none
-    private final int maxRetries;
-    private final Duration limit;
-    private final String id = UUID.randomUUID().toString(); // B15
-    private final long start = time.nanoTime();
-    private int attempts;
-
-    // Those that were used, the longest first, each as a text may spell it; null: not needed yet.
-    private final Map<String, Pattern> credentials =
-        new TreeMap<>(Comparator.comparing(String::length).reversed().thenComparing(text -> text));
-
-    private Call(
-        String method,
-        URI uri,
-        byte[] payload,
-        String contentType,
-        int maxRetries,
-        Duration timeout) {
-      this.method = method;
-      this.uri = uri;
-      this.payload = payload;
-      this.contentType = contentType;
-      this.maxRetries = maxRetries;
-      limit = shorter(checkTime("timeout", timeout), ScoringClient.this.timeout);
-    }
-
-    private Duration left() {
-      return limit.minusNanos(time.nanoTime() - start);
-    }
-
-    private ServiceException serviceError(Reply reply, byte[] body) {
-      String id = reply.header("x-request-id");
-      return new ServiceException(
-          this,
-          reply,
-          body,
-          hide(serviceMessage(body)),
-          hide(id.isEmpty() ? reply.header("x-ms-request-id") : id),
-          retryHint(reply.head.headers(), time.now()).orElse(null));
-    }
-
-    private TransportException transportError(Throwable cause, boolean begun) {
-      Loss loss = explain(cause, begun);
-      // An exception may quote a reply that echoes the credential, and a log shows its text.
-      boolean quotes =
-          causes(cause).map(Throwable::toString).anyMatch(text -> !hide(text).equals(text));
-      return new TransportException(this, printable(hide(loss.words)), loss, quotes ? null : cause);
-    }
-
-    private ReplyException replyError(String reason, byte[] body) {
-      int enough = Math.min(body.length, 4 * (MAX_TEXT + 1)); // a character has at most 4 bytes
-      String excerpt = new String(body, 0, enough, StandardCharsets.UTF_8);
-      return new ReplyException(this, printable(hide(reason)), printable(hide(excerpt)));
-    }
-
-    /** The text of an error, on one line (B63). */
-    private String describe(String what, String requestId) {
-      String attempts = this.attempts + (this.attempts == 1 ? " attempt" : " attempts");
-      String id = requestId.isEmpty() ? "" : ", request id " + printable(requestId);
-      return method + " " + hide(withoutQuery(uri)) + ": " + what + " (" + attempts + id + ")";
-    }
-
-    /** Hides credentials in a text from outside, and the beginning of one where it is cut (B21). */
-    private String hide(String text) {
-      credentials.replaceAll(
-          (credential, spelled) -> spelled == null ? spell(credential) : spelled);
-      String hidden = text;
-      for (Map.Entry<String, Pattern> entry : credentials.entrySet()) {
-        String credential = entry.getKey();
-        hidden = entry.getValue().matcher(hidden).replaceAll("***");
-        for (int length = credential.length() - 1; length > 3; length--) {
-          if (hidden.endsWith(credential.substring(0, length))) {
-            hidden = hidden.substring(0, hidden.length() - length) + "***";
-          }
-        }
-      }
-      return hidden;
-    }
-  }
-
   private Call post(byte[] payload, String contentType, Duration timeout) {
     return new Call("POST", uri, payload, contentType, maxRetries, timeout);
   }
@@ -905,6 +820,27 @@ public final class ScoringClient implements AutoCloseable {
       return read(call, reply, reader);
     } finally {
       response.cancel(true); // closes the connection of a call that is given up
+    }
+  }
+
+  /** Makes a value of a success that came whole and as it was asked for, or says what came. */
+  private <T> T read(Call call, Reply reply, Reader<T> reader) {
+    byte[] body = reply.body();
+    if (reply.isError()) {
+      throw call.serviceError(reply, body);
+    }
+    String encoding = String.join(", ", reply.head.headers().allValues("Content-Encoding"));
+    if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
+      String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
+      throw call.replyError(reason, new byte[0]);
+    }
+    if (reply.full.isDone()) {
+      throw call.replyError("the reply is larger than " + maxReplyBytes + " bytes", body);
+    }
+    try {
+      return reader.read(body);
+    } catch (WrongReply wrong) {
+      throw call.replyError(wrong.getMessage(), body);
     }
   }
 
@@ -1085,6 +1021,91 @@ public final class ScoringClient implements AutoCloseable {
 
   // --- What one attempt came to ---
 
+  /** One call of a method: what its attempts have in common, and how it is told of. */
+  private final class Call {
+    private final String method;
+    private final URI uri;
+    private final byte[] payload;
+    private final String contentType; // null: none
+    private final int maxRetries;
+    private final Duration limit;
+    private final String id = UUID.randomUUID().toString(); // B15
+    private final long start = time.nanoTime();
+    private int attempts;
+
+    // Those that were used, the longest first, each as a text may spell it; null: not needed yet.
+    private final Map<String, Pattern> credentials =
+        new TreeMap<>(Comparator.comparing(String::length).reversed().thenComparing(text -> text));
+
+    private Call(
+        String method,
+        URI uri,
+        byte[] payload,
+        String contentType,
+        int maxRetries,
+        Duration timeout) {
+      this.method = method;
+      this.uri = uri;
+      this.payload = payload;
+      this.contentType = contentType;
+      this.maxRetries = maxRetries;
+      limit = shorter(checkTime("timeout", timeout), ScoringClient.this.timeout);
+    }
+
+    private Duration left() {
+      return limit.minusNanos(time.nanoTime() - start);
+    }
+
+    private ServiceException serviceError(Reply reply, byte[] body) {
+      String id = reply.header("x-request-id");
+      return new ServiceException(
+          this,
+          reply,
+          body,
+          hide(serviceMessage(body)),
+          hide(id.isEmpty() ? reply.header("x-ms-request-id") : id),
+          retryHint(reply.head.headers(), time.now()).orElse(null));
+    }
+
+    private TransportException transportError(Throwable cause, boolean begun) {
+      Loss loss = explain(cause, begun);
+      // An exception may quote a reply that echoes the credential, and a log shows its text.
+      boolean quotes =
+          causes(cause).map(Throwable::toString).anyMatch(text -> !hide(text).equals(text));
+      return new TransportException(this, printable(hide(loss.words)), loss, quotes ? null : cause);
+    }
+
+    private ReplyException replyError(String reason, byte[] body) {
+      int enough = Math.min(body.length, 4 * (MAX_TEXT + 1)); // a character has at most 4 bytes
+      String excerpt = new String(body, 0, enough, StandardCharsets.UTF_8);
+      return new ReplyException(this, printable(hide(reason)), printable(hide(excerpt)));
+    }
+
+    /** The text of an error, on one line (B63). */
+    private String describe(String what, String requestId) {
+      String attempts = this.attempts + (this.attempts == 1 ? " attempt" : " attempts");
+      String id = requestId.isEmpty() ? "" : ", request id " + printable(requestId);
+      return method + " " + hide(withoutQuery(uri)) + ": " + what + " (" + attempts + id + ")";
+    }
+
+    /** Hides credentials in a text from outside, and the beginning of one where it is cut (B21). */
+    private String hide(String text) {
+      credentials.replaceAll(
+          (credential, spelled) -> spelled == null ? spell(credential) : spelled);
+      String hidden = text;
+      for (Map.Entry<String, Pattern> entry : credentials.entrySet()) {
+        String credential = entry.getKey();
+        hidden = entry.getValue().matcher(hidden).replaceAll("***");
+        for (int length = credential.length() - 1; length > 3; length--) {
+          if (hidden.endsWith(credential.substring(0, length))) {
+            hidden = hidden.substring(0, hidden.length() - length) + "***";
+          }
+        }
+      }
+      return hidden;
+    }
+  }
+
   /** A reply as it comes. What came is kept, also when the rest never does. */
   private static final class Reply implements BodyHandler<Void> {
     private final ByteArrayOutputStream body = new ByteArrayOutputStream();
@@ -1128,27 +1149,6 @@ public final class ScoringClient implements AutoCloseable {
 
     private synchronized byte[] body() {
       return body.toByteArray();
-    }
-  }
-
-  /** Makes a value of a success that came whole and as it was asked for, or says what came. */
-  private <T> T read(Call call, Reply reply, Reader<T> reader) {
-    byte[] body = reply.body();
-    if (reply.isError()) {
-      throw call.serviceError(reply, body);
-    }
-    String encoding = String.join(", ", reply.head.headers().allValues("Content-Encoding"));
-    if (!encoding.isEmpty() && !encoding.equalsIgnoreCase("identity")) {
-      String reason = "the reply has Content-Encoding: " + encoding + ", which was not asked for";
-      throw call.replyError(reason, new byte[0]);
-    }
-    if (reply.full.isDone()) {
-      throw call.replyError("the reply is larger than " + maxReplyBytes + " bytes", body);
-    }
-    try {
-      return reader.read(body);
-    } catch (WrongReply wrong) {
-      throw call.replyError(wrong.getMessage(), body);
     }
   }
 
