@@ -110,6 +110,20 @@ class CallsTest {
     assertThrows(ReplyException.class, () -> json("[".repeat(100_000)));
   }
 
+  // Proves B13, B52.
+  @Test
+  void longTextsAndNamesAreJson() throws Exception {
+    String longest =
+        "{\"" + "n".repeat(60_000) + "\":\"" + "x".repeat(20_000_001) + "\"}"; // Jackson's limits
+    try (ScriptedServer server =
+            new ScriptedServer(
+                (request, connection) ->
+                    connection.write(ScriptedServer.reply("200 OK", request.body())));
+        ScoringClient client = OneAttempt.create(server.uri("/score"), null)) {
+      assertTrue(longest.equals(client.scoreJson(longest)), "the text did not come back");
+    }
+  }
+
   @ParameterizedTest
   @CsvSource(
       delimiter = '|',
